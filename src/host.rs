@@ -1,0 +1,154 @@
+//! What an embedder supplies: memory, locks, waiting, and an ear for warnings.
+
+use core::{
+    alloc::Layout,
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+};
+
+use bitflags::bitflags;
+
+use crate::sync::AtomicU32;
+
+bitflags! {
+    /// How an allocation may go about finding memory.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct AllocFlags: u32 {
+        /// May sleep (`GFP_KERNEL`). Without it the host must not sleep (`GFP_ATOMIC`).
+        const MAY_SLEEP = 1;
+    }
+}
+
+/// A fault of the caller that the library noticed and refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+#[non_exhaustive]
+pub enum Warning {
+    /// `swap_free` of a slot that holds no such reference (PIN-4). Nothing was dropped.
+    BadSwapFree = 1,
+    /// `swapcache_clear` of a slot without the mark (PIN-6). Nothing was cleared.
+    BadCacheClear = 2,
+    /// A store destroyed while swaps still use it: the store was leaked.
+    StoreInUse = 3,
+    /// A swap destroyed while some of its slots were still referenced or pinned.
+    SwapInUse = 4,
+}
+
+/// The services of the machine the library runs on.
+///
+/// A host is a value of the store: a reference to the embedder's state, or a unit
+/// struct where that state is global.
+///
+/// # Safety
+/// - [`alloc`](Self::alloc) returns memory of the layout asked for that nobody else
+///   uses until it is given to [`free`](Self::free), and `clone`s of a host are one
+///   host: each frees what the other allocated.
+/// - Between [`enter`](Self::enter) and the matching [`exit`](Self::exit), nothing
+///   that calls into the library may run on this CPU: a handler that did would spin
+///   for a lock that its own CPU holds.
+/// - [`Lock`](Self::Lock) upholds `lock_api`'s contract.
+pub unsafe trait Host: Clone + Send + Sync {
+    /// The lock around the library's lists. It is taken between `enter` and `exit`
+    /// only, held for a bounded number of instructions and never across a call of
+    /// `alloc`, `free`, `wait` or `wake`, so a plain spinlock does.
+    type Lock: lock_api::RawMutex + Send + Sync;
+    /// What `exit` needs to undo `enter`: the saved interrupt state.
+    type Cookie: Copy;
+
+    /// Allocates, or returns `None`. Called with none of the library's locks held and
+    /// outside of `enter`/`exit`; sleeps only where `flags` allow it. Sizes are above
+    /// zero; the memory's content does not matter.
+    fn alloc(&self, layout: Layout, flags: AllocFlags) -> Option<NonNull<u8>>;
+
+    /// Gives memory back. Called in the contexts of [`alloc`](Self::alloc) without
+    /// [`AllocFlags::MAY_SLEEP`]; must not fail and must not sleep.
+    ///
+    /// # Safety
+    /// `ptr` came from `alloc` of this host with the same `layout` and is not used
+    /// any more.
+    unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout);
+
+    /// Keeps this CPU to the caller: switches preemption off, and interrupts where
+    /// handlers call into the library. Nests.
+    fn enter(&self) -> Self::Cookie;
+
+    /// Undoes the `enter` that returned `cookie`.
+    fn exit(&self, cookie: Self::Cookie);
+
+    /// Waits while `*word == expected`: until [`wake`](Self::wake) of the same word,
+    /// or for a tick at most. It must not sleep past a `wake` that follows a change
+    /// of the word (a futex, or a wait queue that looks at the word once it is
+    /// queued). Early returns do no harm. May sleep.
+    fn wait(&self, word: &AtomicU32, expected: u32);
+
+    /// Wakes all who wait on `word`. Called outside of `enter`/`exit`; must not sleep.
+    fn wake(&self, word: &AtomicU32);
+
+    /// Hears of a caller's fault. Must not sleep.
+    fn warn(&self, warning: Warning);
+}
+
+/// The lock an embedder without one of its own uses: a spinning test-and-set.
+pub type SpinLock = spin::Mutex<()>;
+
+/// A lock of the library: the host's, taken inside `enter`/`exit`.
+///
+/// The one lock wrapper of this crate, so that no list is ever locked with
+/// interrupts on.
+pub(crate) struct Lock<H: Host, T> {
+    inner: lock_api::Mutex<H::Lock, T>,
+}
+
+impl<H: Host, T> Lock<H, T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self { inner: lock_api::Mutex::new(value) }
+    }
+
+    /// Takes the lock; it is released, and the CPU given back, when the guard drops.
+    pub(crate) fn lock<'a>(&'a self, host: &'a H) -> Guard<'a, H, T> {
+        let entered = Entered::new(host);
+        Guard { guard: self.inner.lock(), _entered: entered }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut()
+    }
+}
+
+/// Proof that a [`Lock`] is held.
+pub(crate) struct Guard<'a, H: Host, T> {
+    // Declared first, so dropped first: the lock is released before the CPU is.
+    guard: lock_api::MutexGuard<'a, H::Lock, T>,
+    _entered: Entered<'a, H>,
+}
+
+impl<H: Host, T> Deref for Guard<'_, H, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<H: Host, T> DerefMut for Guard<'_, H, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// Proof that this CPU is the caller's: between `enter` and `exit`.
+pub(crate) struct Entered<'a, H: Host> {
+    host: &'a H,
+    cookie: H::Cookie,
+}
+
+impl<'a, H: Host> Entered<'a, H> {
+    pub(crate) fn new(host: &'a H) -> Self {
+        Self { host, cookie: host.enter() }
+    }
+}
+
+impl<H: Host> Drop for Entered<'_, H> {
+    fn drop(&mut self) {
+        self.host.exit(self.cookie);
+    }
+}
