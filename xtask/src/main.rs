@@ -4,7 +4,13 @@
 
 use clap::{Parser, Subcommand};
 
+mod deps;
+mod lint;
+mod results;
 mod run;
+mod semantics;
+mod steps;
+mod test;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and measure mteswap", version)]
@@ -15,8 +21,19 @@ struct Cli {
 
 /// Each variant's doc comment is its line in `--help`.
 #[derive(Subcommand)]
-enum Verb {}
+enum Verb {
+    /// Everything that must hold: lints, tests, suites, semantics
+    Test(test::Args),
+    /// Format, clippy and documentation of every Cargo.toml
+    Lint(lint::Args),
+    /// Which tests hold each rule of docs/semantics.md
+    Semantics(semantics::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().verb {}
+    match Cli::parse().verb {
+        Verb::Test(args) => test::run(args),
+        Verb::Lint(args) => lint::run(args),
+        Verb::Semantics(args) => semantics::run(args),
+    }
 }

@@ -1,0 +1,53 @@
+//! `cargo xtask test`: everything that must hold, a line each.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    deps, lint, results,
+    run::root,
+    semantics,
+    steps::{Prints, Steps},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Formats, clippy and the tests of the debug build alone: for the inner loop
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    deps::need("cc", "gcc")?;
+    results::begin()?;
+    let mut steps = Steps::new(results::folder())?;
+    lint::all(&mut steps)?;
+    suites(&mut steps, args.quick)?;
+    if !args.quick {
+        steps.check("semantics", semantics::check);
+    }
+    steps.finish();
+    Ok(())
+}
+
+/// The suites whose tests have names, as checks of `steps`.
+pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
+    steps.command("tests", Prints::Libtest, &mut cargo(&["test", "--workspace", "--no-fail-fast"]));
+    if quick {
+        return Ok(());
+    }
+    // Optimised code frees and zeroes differently (TAG-12), and races differently.
+    steps.command(
+        "tests release",
+        Prints::Libtest,
+        cargo(&["test", "--release", "--tests", "--no-fail-fast"]).args(["--package", "mteswap"]),
+    );
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments).current_dir(root());
+    command
+}
