@@ -2,6 +2,8 @@
 //!
 //! One file a verb; `run` holds what they share: commands that say what failed.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod deps;
@@ -30,10 +32,18 @@ enum Verb {
     Semantics(semantics::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().verb {
+/// Errors are one line: what failed, and what it rests on.
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
         Verb::Test(args) => test::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
