@@ -14,5 +14,8 @@
 pub mod entry;
 pub mod error;
 pub mod host;
+mod index;
+mod pool;
+mod slab;
 mod sync;
 pub mod tags;

@@ -1,0 +1,146 @@
+//! A locked leaf.
+
+use super::{
+    memory::Memory,
+    node::{Child, FANOUT, Leaf, Node, Word},
+    tree::Root,
+};
+use crate::{
+    error::{Error, Result},
+    host::{Entered, Host},
+    pool::Ref,
+    sync::Ordering,
+};
+
+/// Having one tells you: the leaf is linked at its position, its slots and count are
+/// yours to change, and this CPU runs nothing else that calls the library.
+///
+/// When it drops, the leaf is unlocked, or, where it was left with neither record nor
+/// pin, unlinked.
+///
+/// # Invariants
+/// The word of the leaf in `node` is `leaf` with `LOCK` set, by us.
+pub(crate) struct LeafGuard<'a, H: Host> {
+    shared: &'a Memory<H>,
+    root: &'a Root<H>,
+    node: Ref<'a, Node<H>>,
+    leaf: Ref<'a, Leaf>,
+    position: u64,
+    /// A [`Detached`] has the leaf: it does not go back to the pool when unlinked.
+    detached: bool,
+    _entered: Entered<'a, H>,
+}
+
+/// One pin in a leaf's count; records are counted below it.
+const PIN: u16 = 128;
+
+impl<'a, H: Host> LeafGuard<'a, H> {
+    pub(super) fn new(
+        shared: &'a Memory<H>,
+        root: &'a Root<H>,
+        node: Ref<'a, Node<H>>,
+        leaf: Ref<'a, Leaf>,
+        position: u64,
+        entered: Entered<'a, H>,
+    ) -> Self {
+        Self { shared, root, node, leaf, position, detached: false, _entered: entered }
+    }
+
+    /// The word in the slot of `position`, which lies in this leaf.
+    pub(crate) fn get(&self, position: u64) -> Word {
+        // Relaxed: taking the lock was an Acquire, and only its holders write.
+        self.leaf.slot(position).load(Ordering::Relaxed)
+    }
+
+    /// Puts `word`, or nothing where it is null, into the slot of `position`. Returns the
+    /// word that was there.
+    pub(crate) fn replace(&mut self, position: u64, word: Word) -> Word {
+        let slot = self.leaf.slot(position);
+        let old = slot.load(Ordering::Relaxed);
+        // Release: readers without the lock find what the word refers to.
+        slot.store(word, Ordering::Release);
+        let gained = u16::from(!word.is_null());
+        let lost = u16::from(!old.is_null());
+        self.set_count(self.count().wrapping_add(gained).wrapping_sub(lost));
+        old
+    }
+
+    /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records.
+    ///
+    /// [`Error::NoMemory`] where 511 callers have pinned it at once.
+    pub(crate) fn pin(&mut self) -> Result<()> {
+        let pinned = self.count().checked_add(PIN).ok_or(Error::NoMemory)?;
+        self.set_count(pinned);
+        Ok(())
+    }
+
+    /// Undoes one [`pin`](Self::pin).
+    pub(crate) fn unpin(&mut self) {
+        self.set_count(self.count().wrapping_sub(PIN));
+    }
+
+    /// True if `position` is one of this leaf's.
+    pub(crate) fn covers(&self, position: u64) -> bool {
+        (self.position ^ position) < FANOUT as u64
+    }
+
+    /// Takes the leaf out of its tree, records and all. `Err` with the guard where a pin
+    /// forbids it.
+    pub(crate) fn detach(mut self) -> core::result::Result<Detached<'a, H>, Self> {
+        if self.count() >= PIN {
+            return Err(self);
+        }
+        self.set_count(0);
+        self.detached = true;
+        // Unlinked when `self` drops, at the end of this function.
+        Ok(Detached { shared: self.shared, leaf: self.leaf })
+    }
+
+    fn count(&self) -> u16 {
+        self.node.count(self.position).load(Ordering::Relaxed)
+    }
+
+    fn set_count(&mut self, count: u16) {
+        self.node.count(self.position).store(count, Ordering::Relaxed);
+    }
+}
+
+impl<H: Host> Drop for LeafGuard<'_, H> {
+    fn drop(&mut self) {
+        if self.count() > 0 {
+            let word = self.node.child(1, self.position);
+            let unlocked = Child(word.load(Ordering::Relaxed)).unlocked();
+            // Release: the next holder finds what we wrote.
+            word.store(unlocked.0, Ordering::Release);
+            return;
+        }
+        self.root.unlink(self.shared, self.node, self.position);
+        if !self.detached {
+            // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
+            unsafe { self.shared.leaves.give(&self.shared.host, self.leaf.as_ptr()) };
+        }
+    }
+}
+
+/// A leaf that is in no tree any more, with the records that were in it.
+pub(crate) struct Detached<'a, H: Host> {
+    shared: &'a Memory<H>,
+    leaf: Ref<'a, Leaf>,
+}
+
+impl<H: Host> Detached<'_, H> {
+    /// Takes each record out, in the order of positions.
+    pub(crate) fn for_each(self, mut each: impl FnMut(Word)) {
+        for position in 0..FANOUT as u64 {
+            let slot = self.leaf.slot(position);
+            let word = slot.load(Ordering::Relaxed);
+            if !word.is_null() {
+                // Release: see `Visit::valid`; a late reader may find this null.
+                slot.store(core::ptr::null_mut(), Ordering::Release);
+                each(word);
+            }
+        }
+        // SAFETY: from the leaves' pool, out of the tree, and empty now.
+        unsafe { self.shared.leaves.give(&self.shared.host, self.leaf.as_ptr()) };
+    }
+}

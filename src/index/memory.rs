@@ -1,0 +1,94 @@
+//! The memory of the trees: one pool of leaves and one of nodes, and a kit of both
+//! gathered before any lock is taken.
+
+use core::ptr::NonNull;
+
+use super::node::{Leaf, Node};
+use crate::{
+    error::{Error, Result},
+    host::{AllocFlags, Host},
+    pool::{Pool, Ref, Stack},
+};
+
+/// Leaves and nodes, and the host they come from.
+pub(super) struct Memory<H: Host> {
+    pub(super) host: H,
+    pub(super) nodes: Pool<H, Node<H>>,
+    pub(super) leaves: Pool<H, Leaf>,
+}
+
+impl<H: Host> Memory<H> {
+    pub(super) const fn new(host: H) -> Self {
+        Self { host, nodes: Pool::new(), leaves: Pool::new() }
+    }
+
+    /// The node at a pointer found in a tree, or in what was one.
+    pub(super) fn node(&self, node: NonNull<Node<H>>) -> Ref<'_, Node<H>> {
+        // SAFETY: such pointers are to memory of this pool (`Child`'s and `Root`'s
+        // invariants), which this borrow of `self` borrows.
+        unsafe { Ref::new(node) }
+    }
+
+    /// The leaf at a pointer found in a tree, or in what was one.
+    pub(super) fn leaf(&self, leaf: NonNull<Leaf>) -> Ref<'_, Leaf> {
+        // SAFETY: as for nodes.
+        unsafe { Ref::new(leaf) }
+    }
+}
+
+/// The nodes and the leaf that linking one position may need, gathered ahead because
+/// nothing is allocated under a lock. What is left over goes back to the pools.
+pub(super) struct Kit<'a, H: Host> {
+    pub(super) shared: &'a Memory<H>,
+    nodes: Stack,
+    leaf: Option<NonNull<Leaf>>,
+}
+
+impl<'a, H: Host> Kit<'a, H> {
+    pub(super) const fn new(shared: &'a Memory<H>) -> Self {
+        Self { shared, nodes: Stack::new(), leaf: None }
+    }
+
+    /// Sees to it that the kit holds `nodes` nodes and a leaf.
+    #[cold]
+    pub(super) fn fill(&mut self, nodes: u32, flags: AllocFlags) -> Result<()> {
+        let Memory { host, nodes: pool, leaves } = self.shared;
+        while self.nodes.len() < nodes as usize {
+            let node = pool.take(host, flags).ok_or(Error::NoMemory)?;
+            // SAFETY: just taken from the pool, and given to the stack here.
+            unsafe { self.nodes.push(node.cast()) };
+        }
+        if self.leaf.is_none() {
+            self.leaf = Some(leaves.take(host, flags).ok_or(Error::NoMemory)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn has(&self, nodes: u32) -> bool {
+        self.nodes.len() >= nodes as usize && self.leaf.is_some()
+    }
+
+    /// Hands out a node.
+    pub(super) fn node(&mut self) -> Option<Ref<'a, Node<H>>> {
+        self.nodes.pop().map(|node| self.shared.node(node.cast()))
+    }
+
+    /// Hands out the leaf.
+    pub(super) fn leaf(&mut self) -> Option<NonNull<Leaf>> {
+        self.leaf.take()
+    }
+}
+
+impl<H: Host> Drop for Kit<'_, H> {
+    fn drop(&mut self) {
+        let Memory { host, nodes, leaves } = self.shared;
+        while let Some(node) = self.nodes.pop() {
+            // SAFETY: taken from this pool by `fill`, and as empty as it was.
+            unsafe { nodes.give(host, node.cast()) };
+        }
+        if let Some(leaf) = self.leaf.take() {
+            // SAFETY: as above.
+            unsafe { leaves.give(host, leaf) };
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The index: which word belongs to which swap entry.
+//!
+//! One radix tree a swap type, 64 slots a leaf, 64 children a node, as high as the
+//! highest offset needs. A word is whatever the user of the index makes of it; null is
+//! "nothing here".
+//!
+//! - **Looking up takes no lock** and writes nothing: walk down, read, then see whether
+//!   what was read was in the tree all the while ([`tree`], `Visit::valid`). It rests on
+//!   leaves and nodes keeping their type for good ([`crate::pool`]).
+//! - **Changing takes the leaf's lock**, one bit in the word that leads to the leaf.
+//!   Nothing wider is ever held in the way of another leaf (TAG-17).
+//! - **Growing and shrinking** lock one node at a time, from the leaf upwards. What is
+//!   linked leads somewhere: leaves and nodes go when they are empty.
+//!
+//! Nothing is allocated, and nothing given back, with a lock held.
+
+mod guard;
+mod memory;
+mod node;
+mod tree;
+
+pub(crate) use guard::LeafGuard;
+pub(crate) use node::{FANOUT, Word};
+
+use memory::Memory;
+use node::LEVEL_MAX;
+use tree::Root;
+
+use crate::{
+    entry::{EntryRange, SwapEntry, SwapType, TYPES},
+    error::Result,
+    host::{AllocFlags, Host},
+    sync::spin_loop,
+};
+
+/// The bit of a position that says "in a staged tree", clear in every swap entry. Keys of
+/// staged nodes carry it, so that no reader takes them for the index's own.
+const STAGED: u64 = 1 << 63;
+
+/// A word for each entry of all swap types.
+pub(crate) struct Index<H: Host> {
+    memory: Memory<H>,
+    roots: [Root<H>; TYPES],
+}
+
+/// Words taken off a leaf in one go, to be let go of once it is unlocked.
+const BATCH: usize = 8;
+
+impl<H: Host> Index<H> {
+    pub(crate) const fn new(host: H) -> Self {
+        Self { memory: Memory::new(host), roots: [const { Root::new() }; TYPES] }
+    }
+
+    pub(crate) fn host(&self) -> &H {
+        &self.memory.host
+    }
+
+    fn root(&self, ty: SwapType) -> &Root<H> {
+        let [first, ..] = &self.roots;
+        // In bounds by `SwapType`'s invariant.
+        self.roots.get(ty.number()).unwrap_or(first)
+    }
+
+    /// The word of `entry`, or null. Takes no lock, writes nothing.
+    #[inline]
+    pub(crate) fn get(&self, entry: SwapEntry) -> Word {
+        self.root(entry.swap_type()).get(&self.memory, entry.raw())
+    }
+
+    /// Locks the leaf of `entry`, if there is one.
+    pub(crate) fn find(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
+        self.root(entry.swap_type()).find(&self.memory, entry.raw())
+    }
+
+    /// Locks the leaf of `entry`, linking one where there is none. On an error the index
+    /// is as before. May sleep where `flags` allow it, before the lock is taken.
+    pub(crate) fn ensure(&self, entry: SwapEntry, flags: AllocFlags) -> Result<LeafGuard<'_, H>> {
+        self.root(entry.swap_type()).ensure(&self.memory, entry.raw(), flags)
+    }
+
+    /// Locks the leaves of two entries and calls `body`; where they share a leaf, the
+    /// second guard is `None`. Without calling it, `None`: the second has no leaf. The
+    /// first must be pinned.
+    pub(crate) fn find_both<R>(
+        &self,
+        first: SwapEntry,
+        second: SwapEntry,
+        body: impl FnOnce(&mut LeafGuard<'_, H>, Option<&mut LeafGuard<'_, H>>) -> R,
+    ) -> Option<R> {
+        loop {
+            let mut one = self.find(first)?;
+            if one.covers(second.raw()) {
+                return Some(body(&mut one, None));
+            }
+            // Not waiting for the second lock while holding the first, nobody can wait
+            // for us in a circle.
+            match self.root(second.swap_type()).try_find(&self.memory, second.raw()) {
+                Ok(Some(mut other)) => return Some(body(&mut one, Some(&mut other))),
+                Ok(None) => return None,
+                Err(()) => drop(one),
+            }
+            spin_loop();
+        }
+    }
+
+    /// Takes every word of `range` out and hands it to `each`, with no lock held.
+    pub(crate) fn drain(&self, range: EntryRange, each: &mut dyn FnMut(Word)) {
+        let root = self.root(range.first().swap_type());
+        self.drain_root(root, range.first().raw(), range.last().raw(), each);
+    }
+
+    fn drain_root(&self, root: &Root<H>, first: u64, last: u64, each: &mut dyn FnMut(Word)) {
+        let mut position = first;
+        while let Some((mut leaf, at)) = root.next_leaf(&self.memory, position, last) {
+            let end = at | (FANOUT as u64 - 1);
+            let whole = at & (FANOUT as u64 - 1) == 0 && end <= last;
+            if whole {
+                match leaf.detach() {
+                    Ok(detached) => {
+                        detached.for_each(&mut *each);
+                        position = end.wrapping_add(1);
+                        continue;
+                    }
+                    Err(pinned) => leaf = pinned,
+                }
+            }
+            position = at;
+            let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
+            for place in &mut batch {
+                while place.is_null() && position <= end.min(last) {
+                    if !leaf.get(position).is_null() {
+                        *place = leaf.replace(position, core::ptr::null_mut());
+                    }
+                    position = position.wrapping_add(1);
+                }
+            }
+            drop(leaf);
+            batch.into_iter().filter(|word| !word.is_null()).for_each(&mut *each);
+        }
+    }
+
+    /// The first entry from `entry` on, of its swap type, that has a word.
+    pub(crate) fn next(&self, entry: SwapEntry) -> Option<SwapEntry> {
+        let last = EntryRange::area(entry.swap_type()).last().raw();
+        let root = self.root(entry.swap_type());
+        let mut position = entry.raw();
+        while let Some((leaf, at)) = root.next_leaf(&self.memory, position, last) {
+            let end = at | (FANOUT as u64 - 1);
+            if let Some(found) = (at..=end).find(|&position| !leaf.get(position).is_null()) {
+                return SwapEntry::from_raw(found).ok();
+            }
+            position = end.wrapping_add(1);
+        }
+        None
+    }
+
+    /// Calls `each` with every word there is. Each leaf is locked while its words are
+    /// looked at; leaves that come or go meanwhile may be missed.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(Word)) {
+        for ty in SwapType::all() {
+            let area = EntryRange::area(ty);
+            let mut position = area.first().raw();
+            let last = area.last().raw();
+            while let Some((leaf, at)) = self.root(ty).next_leaf(&self.memory, position, last) {
+                let end = at | (FANOUT as u64 - 1);
+                (at..=end).map(|p| leaf.get(p)).filter(|w| !w.is_null()).for_each(&mut each);
+                position = end.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Sees to it that `nr` later insertions within one aligned run find leaves and nodes
+    /// when the host has none. Zero gives the reserve back.
+    pub(crate) fn set_reserve(&self, nr: usize) -> Result<()> {
+        let Memory { host, nodes, leaves } = &self.memory;
+        // A range is staged in a tree of its own first, so twice: one leaf for each 64
+        // entries begun, the nodes above them, and a path to the top with its growth.
+        let (leaf_count, node_count) = if nr == 0 {
+            (0, 0)
+        } else {
+            let leaf_count = nr.div_ceil(FANOUT).saturating_add(1);
+            let path = 2 * LEVEL_MAX as usize;
+            let node_count = leaf_count.div_ceil(FANOUT - 1).saturating_add(path);
+            (leaf_count.saturating_mul(2), node_count.saturating_mul(2))
+        };
+        let before = leaves.reserved(host);
+        leaves.set_reserve(host, leaf_count)?;
+        nodes.set_reserve(host, node_count).inspect_err(|_| {
+            // Lowering a reserve allocates nothing; raising it back to what it was is not
+            // needed, since it was not lowered if the nodes' was to be raised.
+            let _ = leaves.set_reserve(host, before);
+        })
+    }
+
+    /// Bytes held from the host: for leaves and nodes in use or pooled, and in reserve.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let Memory { host, nodes, leaves } = &self.memory;
+        let held = nodes.bytes(host).saturating_add(leaves.bytes(host));
+        (held, nodes.reserved_bytes(host).saturating_add(leaves.reserved_bytes(host)))
+    }
+
+    /// Gives pooled memory back to the host; returns the bytes.
+    pub(crate) fn shrink(&mut self) -> usize {
+        let Memory { host, nodes, leaves } = &mut self.memory;
+        nodes.shrink(host).saturating_add(leaves.shrink(host))
+    }
+}
+
+impl<H: Host> Drop for Index<H> {
+    fn drop(&mut self) {
+        // What words refer to is their user's to let go of, before this.
+        for ty in SwapType::all() {
+            self.drain(EntryRange::area(ty), &mut |_| {});
+        }
+        let Memory { host, nodes, leaves } = &mut self.memory;
+        nodes.clear(host);
+        leaves.clear(host);
+    }
+}
+
+/// A private tree that holds the words of a range until all of them are there, and then
+/// changes places with the index's words, leaf by leaf.
+pub(crate) struct Staged<'a, H: Host> {
+    index: &'a Index<H>,
+    range: EntryRange,
+    root: Root<H>,
+}
+
+impl<'a, H: Host> Staged<'a, H> {
+    pub(crate) fn new(index: &'a Index<H>, range: EntryRange) -> Self {
+        Self { index, range, root: Root::new() }
+    }
+
+    /// Stages `word` for `entry`, which lies in the range and has none staged.
+    pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        let position = entry.raw() | STAGED;
+        self.root.ensure(&self.index.memory, position, flags)?.replace(position, word);
+        Ok(())
+    }
+
+    /// Exchanges the staged words with the index's own: afterwards the index holds what
+    /// was staged, and this what was there. On an error the index is as before.
+    pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
+        for entry in self.leaves() {
+            let pinned = self.index.ensure(entry, flags).and_then(|mut leaf| leaf.pin());
+            if let Err(error) = pinned {
+                for entry in self.leaves().take_while(|&before| before != entry) {
+                    if let Some(mut leaf) = self.index.find(entry) {
+                        leaf.unpin();
+                    }
+                }
+                return Err(error);
+            }
+        }
+        // Pinned leaves are there and stay: nothing fails from here on.
+        for entry in self.leaves() {
+            let position = entry.raw();
+            let Some(mut leaf) = self.index.find(entry) else { continue };
+            let Some(mut staged) = self.root.find(&self.index.memory, position | STAGED) else {
+                continue;
+            };
+            for position in position..=position | (FANOUT as u64 - 1) {
+                let word = staged.get(position | STAGED);
+                if !word.is_null() {
+                    staged.replace(position | STAGED, leaf.replace(position, word));
+                }
+            }
+            leaf.unpin();
+        }
+        Ok(())
+    }
+
+    /// Ends the staging: hands every word that is staged now to `each`.
+    pub(crate) fn finish(self, each: &mut dyn FnMut(Word)) {
+        let (first, last) = (self.range.first().raw(), self.range.last().raw());
+        self.index.drain_root(&self.root, first | STAGED, last | STAGED, each);
+    }
+
+    /// The first entry in each leaf that holds staged words.
+    fn leaves(&self) -> impl Iterator<Item = SwapEntry> {
+        let (first, last) = (self.range.first().raw(), self.range.last().raw());
+        let mut next = Some(first);
+        core::iter::from_fn(move || {
+            let memory = &self.index.memory;
+            let (_leaf, at) = self.root.next_leaf(memory, next? | STAGED, last | STAGED)?;
+            let at = at & !STAGED;
+            next = (at | (FANOUT as u64 - 1)).checked_add(1);
+            SwapEntry::from_raw(at).ok()
+        })
+    }
+}

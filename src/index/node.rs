@@ -1,0 +1,220 @@
+//! What the tree is made of: leaves of 64 slots, nodes of 64 children.
+
+use core::{ptr::NonNull, sync::atomic::Ordering};
+
+use crate::{
+    host::{Host, Lock},
+    pool::Pooled,
+    sync::{AtomicPtr, AtomicU16, AtomicU64},
+};
+
+/// log2 of a leaf's slots and of a node's children.
+pub(super) const FANOUT_BITS: u32 = 6;
+/// Slots of a leaf, children of a node.
+pub(crate) const FANOUT: usize = 1 << FANOUT_BITS;
+/// The level of a tree that holds the highest offset: leaves are level 0.
+pub(super) const LEVEL_MAX: u32 = 9;
+/// The key of a node that is not in a tree. No position has this key: levels end at 9.
+pub(super) const NO_KEY: u64 = u64::MAX;
+
+/// A record's slot: null, or a word that only the index's user understands.
+pub(crate) type Word = *mut u8;
+
+/// 64 slots and nothing else: 512 bytes, so that an allocator of powers of two wastes
+/// none. What there is to know about a leaf stands in the node above it.
+///
+/// # Invariants
+/// While unused, all slots but the first are null; the first is the pool's link.
+#[repr(C, align(64))]
+pub(crate) struct Leaf {
+    slots: [AtomicPtr<u8>; FANOUT],
+}
+
+impl Leaf {
+    /// The slot of `position`: its lowest six bits choose.
+    pub(super) fn slot(&self, position: u64) -> &AtomicPtr<u8> {
+        choose(&self.slots, position)
+    }
+}
+
+// SAFETY: the first field is an array of `AtomicPtr`; the others are atomics too.
+unsafe impl Pooled for Leaf {
+    unsafe fn init(at: NonNull<Self>) {
+        let empty = Self { slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT] };
+        // SAFETY: the caller owns memory of this layout.
+        unsafe { at.write(empty) };
+    }
+}
+
+/// A child as its parent keeps it: a pointer with what must be known about it in the
+/// bits that alignment leaves free.
+///
+/// | bit | meaning |
+/// |---|---|
+/// | 0, `LOCK` | the leaf, its count and this word belong to whoever set the bit |
+/// | 1, `LEAF` | the child is a [`Leaf`]; clear: a [`Node`] |
+/// | 6 up | the pointer, every upper bit kept (KASAN tags, 52-bit addresses) |
+///
+/// # Invariants
+/// A pointer with `LEAF` set is to memory of the leaves' pool, one without it to memory
+/// of the nodes' pool. This holds for every word ever found in a node, of whatever
+/// tree or none, and is what makes a walk without locks safe: memory of a pool
+/// never changes its type.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Child(pub(super) *mut u8);
+
+impl Child {
+    const LOCK: usize = 1;
+    const LEAF: usize = 2;
+    const BITS: usize = 63;
+
+    pub(super) const NULL: Self = Self(core::ptr::null_mut());
+
+    pub(super) fn from_leaf(leaf: NonNull<Leaf>) -> Self {
+        // INVARIANT: a leaf of the pool is marked as one.
+        Self(leaf.as_ptr().cast::<u8>().map_addr(|a| a | Self::LEAF))
+    }
+
+    pub(super) fn from_node<H: Host>(node: NonNull<Node<H>>) -> Self {
+        // INVARIANT: alignment leaves `LEAF` clear.
+        Self(node.as_ptr().cast())
+    }
+
+    pub(super) fn locked(self) -> Self {
+        Self(self.0.map_addr(|a| a | Self::LOCK))
+    }
+
+    pub(super) fn unlocked(self) -> Self {
+        Self(self.0.map_addr(|a| a & !Self::LOCK))
+    }
+
+    pub(super) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The leaf, where this is one.
+    pub(super) fn leaf(self) -> Option<NonNull<Leaf>> {
+        if self.0.addr() & Self::LEAF == 0 {
+            return None;
+        }
+        NonNull::new(self.0.map_addr(|a| a & !Self::BITS).cast())
+    }
+
+    /// The node, where this is one.
+    pub(super) fn node<H: Host>(self) -> Option<NonNull<Node<H>>> {
+        if self.0.addr() & Self::LEAF != 0 {
+            return None;
+        }
+        NonNull::new(self.0.map_addr(|a| a & !Self::BITS).cast())
+    }
+}
+
+/// 64 children, leaves at level 1 and nodes above.
+///
+/// # Invariants
+/// - While in a tree, `key` names the position; otherwise it is [`NO_KEY`]. It is set
+///   after the node was linked and taken away before the node is unlinked, both under
+///   the parent's lock.
+/// - `version` grows after a child was unlinked, and before that child's memory, or
+///   this node's, is used for anything else.
+/// - A child word turns from null to a child only under `state`; back to null only
+///   under `state` and, for a leaf, with the word's `LOCK` held.
+/// - `count[i]` belongs to whoever holds the `LOCK` of `children[i]`: the records of
+///   that leaf plus the pins on it. A leaf that nobody has locked has a count above 0.
+/// - A node in a tree has at least one child, except while `state` is held.
+#[repr(C, align(64))]
+pub(crate) struct Node<H: Host> {
+    // First, for the pool's link.
+    children: [AtomicPtr<u8>; FANOUT],
+    pub(super) key: AtomicU64,
+    pub(super) version: AtomicU64,
+    /// Null for the top of a tree. Changes under the lock of the place it is linked from.
+    pub(super) parent: AtomicPtr<Node<H>>,
+    pub(super) state: Lock<H, ()>,
+    /// Children that are not null. Written under `state`, or by the only owner.
+    children_len: AtomicU16,
+    counts: [AtomicU16; FANOUT],
+}
+
+impl<H: Host> Node<H> {
+    /// The child that leads to `position` from a node of `level`.
+    pub(super) fn child(&self, level: u32, position: u64) -> &AtomicPtr<u8> {
+        choose(&self.children, child_number(level, position))
+    }
+
+    /// Records and pins of the leaf of `position`, in a node of level 1.
+    pub(super) fn count(&self, position: u64) -> &AtomicU16 {
+        choose(&self.counts, child_number(1, position))
+    }
+
+    /// Children that are not null.
+    pub(super) fn children(&self) -> u16 {
+        self.children_len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_child(&self) {
+        self.children_len.store(self.children().wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Returns how many are left.
+    pub(super) fn remove_child(&self) -> u16 {
+        let left = self.children().wrapping_sub(1);
+        self.children_len.store(left, Ordering::Relaxed);
+        left
+    }
+
+    /// Says that a child was unlinked, or this node: readers who were under way look again.
+    pub(super) fn bump_version(&self) {
+        // Only holders of `state` write, so load and store need not be one step. Release:
+        // whoever sees the new version sees the unlinking before it.
+        let next = self.version.load(Ordering::Relaxed).wrapping_add(1);
+        self.version.store(next, Ordering::Release);
+    }
+}
+
+// SAFETY: the first field is an array of `AtomicPtr`; all others are atomics and a lock,
+// which may be used by shared reference at any time; nothing in it needs a drop.
+unsafe impl<H: Host> Pooled for Node<H> {
+    unsafe fn init(at: NonNull<Self>) {
+        let empty = Self {
+            children: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT],
+            key: AtomicU64::new(NO_KEY),
+            version: AtomicU64::new(0),
+            parent: AtomicPtr::new(core::ptr::null_mut()),
+            state: Lock::new(()),
+            children_len: AtomicU16::new(0),
+            counts: [const { AtomicU16::new(0) }; FANOUT],
+        };
+        // SAFETY: the caller owns memory of this layout.
+        unsafe { at.write(empty) };
+    }
+}
+
+/// The number of the child that leads to `position` from a node of `level`.
+pub(super) const fn child_number(level: u32, position: u64) -> u64 {
+    position.wrapping_shr(level.wrapping_mul(FANOUT_BITS)) & (FANOUT as u64 - 1)
+}
+
+/// The key of the node of `level` above `position`: the first position below it, and
+/// its level in the bits that are always clear there.
+pub(super) const fn key(level: u32, position: u64) -> u64 {
+    position & !below(level) | level as u64
+}
+
+/// The positions below a node of `level`, less one: the mask of an offset's bits that
+/// choose among them. The swap type and all above it never belong to the mask.
+pub(super) const fn below(level: u32) -> u64 {
+    let bits = level.wrapping_add(1).wrapping_mul(FANOUT_BITS);
+    if bits >= crate::entry::OFFSET_BITS { crate::entry::OFFSET_MAX } else { (1 << bits) - 1 }
+}
+
+/// The lowest level, 1 at least, whose node holds `offset` when it begins at 0.
+pub(super) fn level_for(offset: u64) -> u32 {
+    (1..LEVEL_MAX).find(|&level| offset <= below(level)).unwrap_or(LEVEL_MAX)
+}
+
+/// Element `number % 64`, in bounds by construction.
+fn choose<T>(array: &[T; FANOUT], number: u64) -> &T {
+    let [first, ..] = array;
+    array.get(number as usize & (FANOUT - 1)).unwrap_or(first)
+}

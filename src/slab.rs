@@ -1,0 +1,385 @@
+//! Payload memory: objects of close-fitting sizes cut out of slabs of 1 KiB.
+//!
+//! An allocator of powers of two loses a third on payloads of 5 to 127 bytes; classes
+//! four bytes apart lose a tenth. What is too large for a class comes from the host
+//! as it is ([`crate::record`]).
+//!
+//! A freed object is zeroed before it is put on a free list, an emptied slab goes back
+//! to the host at once, all zero (TAG-12).
+
+use core::{alloc::Layout, cell::Cell, ptr::NonNull};
+
+use intrusive_collections::{
+    Adapter, DefaultPointerOps, LinkedList, PointerOps, UnsafeRef, linked_list::LinkedListOps,
+};
+
+use crate::{
+    host::{AllocFlags, Host, Lock},
+    sync::{AtomicUsize, Ordering},
+};
+
+/// Bytes of a slab, and its alignment: an object's slab is found by masking its address.
+/// A power of two below the page, so that a kernel's allocator fits it exactly.
+pub(crate) const SLAB_BYTES: usize = 1024;
+/// The largest object cut out of slabs.
+pub(crate) const OBJECT_MAX: usize = 256;
+/// Bytes between two classes, up to and above [`FINE_MAX`].
+const FINE_STEP: usize = 4;
+const COARSE_STEP: usize = 16;
+const FINE_MAX: usize = 128;
+const FINE_CLASSES: usize = FINE_MAX / FINE_STEP;
+const CLASSES: usize = FINE_CLASSES + (OBJECT_MAX - FINE_MAX) / COARSE_STEP;
+
+/// The class of objects of `len` bytes, 1 to [`OBJECT_MAX`].
+const fn class_of(len: usize) -> usize {
+    if len <= FINE_MAX {
+        len.div_ceil(FINE_STEP).saturating_sub(1)
+    } else {
+        len.saturating_sub(FINE_MAX).div_ceil(COARSE_STEP).wrapping_add(FINE_CLASSES - 1)
+    }
+}
+
+/// Bytes of an object of `class`.
+const fn class_bytes(class: usize) -> usize {
+    let number = class.wrapping_add(1);
+    if number <= FINE_CLASSES {
+        number.wrapping_mul(FINE_STEP)
+    } else {
+        number.wrapping_sub(FINE_CLASSES).wrapping_mul(COARSE_STEP).wrapping_add(FINE_MAX)
+    }
+}
+
+/// The head of a slab; its objects follow.
+///
+/// # Invariants
+/// - The slab lies at an address aligned to [`SLAB_BYTES`].
+/// - `class` never changes. All cells belong to whoever holds the lock of that class.
+/// - Object `i` lies `HEAD + i * class_bytes(class)` bytes in. Objects from `fresh` on
+///   were never handed out; `free` is one more than the number of the first of those
+///   given back, 0 for none; the first byte of each of them is the next, in the same way.
+/// - Objects that are not in use are zero but for that byte.
+/// - A slab with an object to spare is on its class's list; no other is.
+#[repr(C, align(8))]
+struct Slab {
+    next: Cell<Option<NonNull<Self>>>,
+    previous: Cell<Option<NonNull<Self>>>,
+    class: u8,
+    used: Cell<u8>,
+    fresh: Cell<u8>,
+    free: Cell<u8>,
+}
+
+const HEAD: usize = size_of::<Slab>();
+const _: () = assert!((SLAB_BYTES - HEAD) / FINE_STEP < u8::MAX as usize);
+
+impl Slab {
+    const LAYOUT: Layout = match Layout::from_size_align(SLAB_BYTES, SLAB_BYTES) {
+        Ok(layout) => layout,
+        // The sizes are constants: this arm is never built.
+        Err(_) => Layout::new::<Self>(),
+    };
+
+    /// Objects in one slab.
+    fn capacity(&self) -> u8 {
+        let bytes = class_bytes(usize::from(self.class)).max(FINE_STEP);
+        ((SLAB_BYTES - HEAD).checked_div(bytes).unwrap_or(0)) as u8
+    }
+
+    fn is_full(&self) -> bool {
+        self.used.get() >= self.capacity()
+    }
+
+    /// Where object `number` lies.
+    ///
+    /// # Safety
+    /// `slab` is a live slab, and `number` is below its capacity.
+    unsafe fn object(slab: NonNull<Self>, number: u8) -> NonNull<u8> {
+        // SAFETY: `slab` is live; the class never changes.
+        let class = unsafe { slab.as_ref() }.class;
+        let at = usize::from(number).wrapping_mul(class_bytes(class.into())).wrapping_add(HEAD);
+        // SAFETY: below the capacity, an object ends within the slab.
+        unsafe { slab.cast::<u8>().add(at) }
+    }
+
+    /// Takes an object out, all zero.
+    ///
+    /// # Safety
+    /// `slab` is live and not full, and the caller holds its class's lock or is the only
+    /// one who knows of it.
+    unsafe fn pop(slab: NonNull<Self>) -> NonNull<u8> {
+        // SAFETY: `slab` is live, and its cells are the caller's.
+        let head = unsafe { slab.as_ref() };
+        head.used.set(head.used.get().wrapping_add(1));
+        let Some(number) = head.free.get().checked_sub(1) else {
+            let number = head.fresh.get();
+            head.fresh.set(number.wrapping_add(1));
+            // SAFETY: not full and nothing given back, so `fresh` is below the capacity.
+            return unsafe { Self::object(slab, number) };
+        };
+        // SAFETY: what is on the free list is an object's number.
+        let object = unsafe { Self::object(slab, number) };
+        // SAFETY: an object on the free list belongs to the slab, and its first byte
+        // was written by `push`.
+        head.free.set(unsafe { object.read() });
+        // SAFETY: as above. INVARIANT: the object is zero again.
+        unsafe { object.write(0) };
+        object
+    }
+
+    /// Puts an object back.
+    ///
+    /// # Safety
+    /// `object` is one of this live slab's that is in use by nobody but the caller, all
+    /// zero, and the caller holds the class's lock.
+    unsafe fn push(slab: NonNull<Self>, object: NonNull<u8>) {
+        // SAFETY: `slab` is live, and its cells are the caller's.
+        let head = unsafe { slab.as_ref() };
+        let offset = object.addr().get().wrapping_sub(slab.addr().get()).wrapping_sub(HEAD);
+        let number = offset.checked_div(class_bytes(head.class.into())).unwrap_or(0) as u8;
+        // SAFETY: the object is the caller's.
+        unsafe { object.write(head.free.get()) };
+        head.free.set(number.wrapping_add(1));
+        head.used.set(head.used.get().wrapping_sub(1));
+    }
+}
+
+/// Links in a slab's head.
+///
+/// `intrusive-collections`' own links panic where an element is pushed twice; here the
+/// invariant on full slabs says who is on the list.
+struct SlabLinks;
+
+// SAFETY: a slab is pushed when it gets its first spare object and removed when it
+// loses the last, both under the class's lock, so a link is free when acquired.
+unsafe impl intrusive_collections::LinkOps for SlabLinks {
+    type LinkPtr = NonNull<Slab>;
+
+    unsafe fn acquire_link(&mut self, _: Self::LinkPtr) -> bool {
+        true
+    }
+
+    unsafe fn release_link(&mut self, _: Self::LinkPtr) {}
+}
+
+// SAFETY: each getter returns what its setter stored last.
+unsafe impl LinkedListOps for SlabLinks {
+    unsafe fn next(&self, slab: NonNull<Slab>) -> Option<NonNull<Slab>> {
+        // SAFETY: slabs on a list are live; the class's lock is held.
+        unsafe { slab.as_ref() }.next.get()
+    }
+
+    unsafe fn prev(&self, slab: NonNull<Slab>) -> Option<NonNull<Slab>> {
+        // SAFETY: as in `next`.
+        unsafe { slab.as_ref() }.previous.get()
+    }
+
+    unsafe fn set_next(&mut self, slab: NonNull<Slab>, next: Option<NonNull<Slab>>) {
+        // SAFETY: as in `next`.
+        unsafe { slab.as_ref() }.next.set(next);
+    }
+
+    unsafe fn set_prev(&mut self, slab: NonNull<Slab>, previous: Option<NonNull<Slab>>) {
+        // SAFETY: as in `next`.
+        unsafe { slab.as_ref() }.previous.set(previous);
+    }
+}
+
+struct SlabAdapter {
+    links: SlabLinks,
+    pointers: DefaultPointerOps<UnsafeRef<Slab>>,
+}
+
+// SAFETY: the links stand in the slab's head, so both conversions are the identity.
+unsafe impl Adapter for SlabAdapter {
+    type LinkOps = SlabLinks;
+    type PointerOps = DefaultPointerOps<UnsafeRef<Slab>>;
+
+    unsafe fn get_value(
+        &self,
+        link: NonNull<Slab>,
+    ) -> *const <Self::PointerOps as PointerOps>::Value {
+        link.as_ptr()
+    }
+
+    unsafe fn get_link(
+        &self,
+        value: *const <Self::PointerOps as PointerOps>::Value,
+    ) -> NonNull<Slab> {
+        // SAFETY: the caller's pointer is valid, hence not null.
+        unsafe { NonNull::new_unchecked(value.cast_mut()) }
+    }
+
+    fn link_ops(&self) -> &SlabLinks {
+        &self.links
+    }
+
+    fn link_ops_mut(&mut self) -> &mut SlabLinks {
+        &mut self.links
+    }
+
+    fn pointer_ops(&self) -> &Self::PointerOps {
+        &self.pointers
+    }
+}
+
+/// The slabs of one class that have an object to spare.
+struct Class(LinkedList<SlabAdapter>);
+
+// SAFETY: a class owns the slabs on its list; nothing in them is tied to a thread.
+unsafe impl Send for Class {}
+
+impl Class {
+    const fn new() -> Self {
+        let adapter = SlabAdapter { links: SlabLinks, pointers: DefaultPointerOps::new() };
+        Self(LinkedList::new(adapter))
+    }
+
+    fn push(&mut self, slab: NonNull<Slab>) {
+        // SAFETY: the slab is live, and stays so while it is on the list: `Slabs::free`
+        // takes it off before it gives it back.
+        self.0.push_front(unsafe { UnsafeRef::from_raw(slab.as_ptr()) });
+    }
+}
+
+/// Objects of 1 to [`OBJECT_MAX`] bytes.
+///
+/// Locks: one a class, held for a few dozen instructions and never together with
+/// another.
+pub(crate) struct Slabs<H: Host> {
+    classes: [Lock<H, Class>; CLASSES],
+    held: AtomicUsize,
+}
+
+impl<H: Host> Slabs<H> {
+    pub(crate) const fn new() -> Self {
+        Self { classes: [const { Lock::new(Class::new()) }; CLASSES], held: AtomicUsize::new(0) }
+    }
+
+    /// Bytes held from the host.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed).saturating_mul(SLAB_BYTES)
+    }
+
+    /// An object of at least `len` bytes, all zero and aligned to 4, and its exact size.
+    /// `None` without memory, or for a `len` of 0 or above [`OBJECT_MAX`].
+    pub(crate) fn alloc(
+        &self,
+        host: &H,
+        len: usize,
+        flags: AllocFlags,
+    ) -> Option<(NonNull<u8>, usize)> {
+        let class = class_of(len);
+        let lock = self.classes.get(class)?;
+        let bytes = class_bytes(class);
+        if let Some(object) = Self::pop_partial(&mut lock.lock(host)) {
+            return Some((object, bytes));
+        }
+        let slab = self.from_host(host, class, flags)?;
+        // SAFETY: fresh, so not full, and nobody else knows of it.
+        let object = unsafe { Slab::pop(slab) };
+        // SAFETY: live, and only we know of it.
+        if !unsafe { slab.as_ref() }.is_full() {
+            lock.lock(host).push(slab);
+        }
+        Some((object, bytes))
+    }
+
+    fn pop_partial(class: &mut Class) -> Option<NonNull<u8>> {
+        let slab = class.0.front_mut().get_ptr()?;
+        // SAFETY: on the list, so live and not full; `class` is borrowed from its lock.
+        let object = unsafe { Slab::pop(slab) };
+        // SAFETY: live.
+        if unsafe { slab.as_ref() }.is_full() {
+            class.0.pop_front();
+        }
+        Some(object)
+    }
+
+    #[cold]
+    fn from_host(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
+        let slab = host.alloc(Slab::LAYOUT, flags)?;
+        let head = Slab {
+            next: Cell::new(None),
+            previous: Cell::new(None),
+            class: class as u8,
+            used: Cell::new(0),
+            fresh: Cell::new(0),
+            free: Cell::new(0),
+        };
+        // SAFETY: the host gave us this many bytes.
+        unsafe { slab.write_bytes(0, SLAB_BYTES) };
+        let slab = slab.cast::<Slab>();
+        // SAFETY: aligned and large enough by its layout. INVARIANT: all objects are fresh.
+        unsafe { slab.write(head) };
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Some(slab)
+    }
+
+    /// The exact size of an object.
+    ///
+    /// # Safety
+    /// `object` came from [`alloc`](Self::alloc) and was not freed.
+    pub(crate) unsafe fn size(object: NonNull<u8>) -> usize {
+        // SAFETY: a live object's slab is live; its class never changes.
+        let slab = unsafe { slab_of(object).as_ref() };
+        class_bytes(slab.class.into())
+    }
+
+    /// Takes an object back and wipes it. Called with no lock held.
+    ///
+    /// # Safety
+    /// `object` came from [`alloc`](Self::alloc) of this allocator, was not freed, and is
+    /// not used any more.
+    pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
+        let slab = slab_of(object);
+        // SAFETY: a live object's slab is live; the class never changes.
+        let class = usize::from(unsafe { slab.as_ref() }.class);
+        // SAFETY: the object is the caller's, this many bytes, aligned to 4.
+        unsafe { wipe(object, class_bytes(class)) };
+        let Some(lock) = self.classes.get(class) else { return };
+        let mut list = lock.lock(host);
+        // SAFETY: live, and `list` is its class's lock.
+        let head = unsafe { slab.as_ref() };
+        let was_full = head.is_full();
+        // SAFETY: the object is the caller's, wiped above, and the lock is held.
+        unsafe { Slab::push(slab, object) };
+        if head.used.get() > 0 {
+            if was_full {
+                list.push(slab);
+            }
+            return;
+        }
+        if !was_full {
+            // SAFETY: not full until now, so it is on this list.
+            unsafe { list.0.cursor_mut_from_ptr(slab.as_ptr()) }.remove();
+        }
+        drop(list);
+        // SAFETY: no object is in use and no list leads here: the slab is ours alone.
+        unsafe { wipe(slab.cast(), SLAB_BYTES) };
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: it came from `from_host`, of this host, with this layout.
+        unsafe { host.free(slab.cast(), Slab::LAYOUT) };
+    }
+}
+
+fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
+    let slab = object.as_ptr().map_addr(|a| a & !(SLAB_BYTES - 1));
+    // An object never lies at its slab's start, so this is not null; the fallback is
+    // never taken.
+    NonNull::new(slab).unwrap_or(object).cast()
+}
+
+/// Zeroes memory that held tags, in a way that no optimiser leaves out because the
+/// memory is freed next.
+///
+/// # Safety
+/// The caller owns `len` bytes at `memory`, both multiples of 4.
+pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
+    let words = memory.cast::<u32>();
+    for at in 0..len / size_of::<u32>() {
+        // SAFETY: within the caller's bytes.
+        let word = unsafe { words.add(at) };
+        // SAFETY: as above, and aligned.
+        unsafe { word.write_volatile(0) };
+    }
+}
