@@ -11,6 +11,9 @@
     clippy::arithmetic_side_effects
 )]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod entry;
 pub mod error;
 pub mod host;
@@ -19,3 +22,5 @@ mod pool;
 mod slab;
 mod sync;
 pub mod tags;
+#[cfg(test)]
+mod testing;

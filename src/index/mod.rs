@@ -19,6 +19,9 @@ mod memory;
 mod node;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use guard::LeafGuard;
 pub(crate) use node::{FANOUT, Word};
 

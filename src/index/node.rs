@@ -3,6 +3,7 @@
 use core::{ptr::NonNull, sync::atomic::Ordering};
 
 use crate::{
+    entry::{OFFSET_BITS, OFFSET_MAX},
     host::{Host, Lock},
     pool::Pooled,
     sync::{AtomicPtr, AtomicU16, AtomicU64},
@@ -192,7 +193,8 @@ unsafe impl<H: Host> Pooled for Node<H> {
 
 /// The number of the child that leads to `position` from a node of `level`.
 pub(super) const fn child_number(level: u32, position: u64) -> u64 {
-    position.wrapping_shr(level.wrapping_mul(FANOUT_BITS)) & (FANOUT as u64 - 1)
+    let offset = position & OFFSET_MAX;
+    offset.wrapping_shr(level.wrapping_mul(FANOUT_BITS)) & (FANOUT as u64 - 1)
 }
 
 /// The key of the node of `level` above `position`: the first position below it, and
@@ -205,7 +207,7 @@ pub(super) const fn key(level: u32, position: u64) -> u64 {
 /// choose among them. The swap type and all above it never belong to the mask.
 pub(super) const fn below(level: u32) -> u64 {
     let bits = level.wrapping_add(1).wrapping_mul(FANOUT_BITS);
-    if bits >= crate::entry::OFFSET_BITS { crate::entry::OFFSET_MAX } else { (1 << bits) - 1 }
+    if bits >= OFFSET_BITS { OFFSET_MAX } else { (1 << bits) - 1 }
 }
 
 /// The lowest level, 1 at least, whose node holds `offset` when it begins at 0.
