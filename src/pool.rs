@@ -144,6 +144,65 @@ impl Stack {
         block.next.store(core::ptr::null_mut(), Ordering::Relaxed);
         NonNull::new(UnsafeRef::into_raw(block).cast())
     }
+
+    fn pop_above(&mut self, wanted: usize) -> Option<NonNull<u8>> {
+        if self.len > wanted { self.pop() } else { None }
+    }
+}
+
+/// Blocks kept back for when the host has no memory.
+pub(crate) struct Reserve<H: Host>(Lock<H, Stack>);
+
+impl<H: Host> Reserve<H> {
+    pub(crate) const fn new() -> Self {
+        Self(Lock::new(Stack::new()))
+    }
+
+    pub(crate) fn len(&self, host: &H) -> usize {
+        self.0.lock(host).len()
+    }
+
+    pub(crate) fn pop(&self, host: &H) -> Option<NonNull<u8>> {
+        self.0.lock(host).pop()
+    }
+
+    /// Sets the number of blocks: `make` gives one more, `unmake` takes one that is too
+    /// many. On an error the reserve is as before.
+    ///
+    /// # Safety
+    /// `make` hands over ownership of what it returns, which is aligned to and at least a
+    /// pointer in size.
+    pub(crate) unsafe fn set(
+        &self,
+        host: &H,
+        wanted: usize,
+        mut make: impl FnMut() -> Option<NonNull<u8>>,
+        mut unmake: impl FnMut(NonNull<u8>),
+    ) -> Result<()> {
+        let mut added = Stack::new();
+        let mut result = Ok(());
+        while result.is_ok() && self.len(host).saturating_add(added.len()) < wanted {
+            match make() {
+                // SAFETY: by the caller's promise.
+                Some(block) => unsafe { added.push(block) },
+                None => result = Err(Error::NoMemory),
+            }
+        }
+        while let Some(block) = added.pop() {
+            match result {
+                // SAFETY: popped from a stack that owned it.
+                Ok(()) => unsafe { self.0.lock(host).push(block) },
+                Err(_) => unmake(block),
+            }
+        }
+        while result.is_ok() {
+            // Bound on its own: the lock must not be held across `unmake`.
+            let surplus = self.0.lock(host).pop_above(wanted);
+            let Some(block) = surplus else { break };
+            unmake(block);
+        }
+        result
+    }
 }
 
 /// A shared reference to an object of a [`Pool`] that keeps the pool's pointer, so that
@@ -209,8 +268,7 @@ pub(crate) unsafe trait Pooled {
 /// borrowed mutably or dropped.
 pub(crate) struct Pool<H: Host, T: Pooled> {
     free: Lock<H, Stack>,
-    /// Kept back for when the host has no memory.
-    reserve: Lock<H, Stack>,
+    reserve: Reserve<H>,
     /// Blocks that came from the host, wherever they are now.
     held: AtomicUsize,
     objects: PhantomData<T>,
@@ -220,7 +278,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) const fn new() -> Self {
         Self {
             free: Lock::new(Stack::new()),
-            reserve: Lock::new(Stack::new()),
+            reserve: Reserve::new(),
             held: AtomicUsize::new(0),
             objects: PhantomData,
         }
@@ -234,7 +292,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
         if let Some(block) = unused {
             return Some(block.cast());
         }
-        self.from_host(host, flags).or_else(|| self.reserve.lock(host).pop().map(NonNull::cast))
+        self.from_host(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
     }
 
     fn from_host(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
@@ -256,40 +314,20 @@ impl<H: Host, T: Pooled> Pool<H, T> {
         unsafe { self.free.lock(host).push(object.cast()) };
     }
 
-    /// Sets the number of objects kept for when the host has no memory. On an error
-    /// the reserve is as before.
+    /// Sets the number of objects kept for when the host has no memory. On an error the
+    /// reserve is as before. May sleep.
     pub(crate) fn set_reserve(&self, host: &H, wanted: usize) -> Result<()> {
-        let mut added = Stack::new();
-        while self.reserved(host).saturating_add(added.len()) < wanted {
-            let Some(block) = self.from_host(host, AllocFlags::MAY_SLEEP) else {
-                self.return_all(host, &mut added);
-                return Err(Error::NoMemory);
-            };
-            // SAFETY: fresh from the host, and given away here.
-            unsafe { added.push(block.cast()) };
-        }
-        while let Some(block) = added.pop() {
-            // SAFETY: popped from a stack that owned it.
-            unsafe { self.reserve.lock(host).push(block) };
-        }
-        let mut surplus = Stack::new();
-        loop {
-            let mut reserve = self.reserve.lock(host);
-            let block = if reserve.len() > wanted { reserve.pop() } else { None };
-            drop(reserve);
-            let Some(block) = block else { break };
-            // SAFETY: popped from a stack that owned it.
-            unsafe { surplus.push(block) };
-        }
-        // Blocks of the reserve came straight from the host and were in no tree yet: no
-        // reader knows of them.
-        self.return_all(host, &mut surplus);
-        Ok(())
+        let make = || self.from_host(host, AllocFlags::MAY_SLEEP).map(NonNull::cast);
+        // Straight back to the host: what is in the reserve came straight from there, was
+        // in no tree yet, and no reader knows of it.
+        let unmake = |block| self.return_to_host(host, block);
+        // SAFETY: `from_host` hands over a `T`, which begins with a word.
+        unsafe { self.reserve.set(host, wanted, make, unmake) }
     }
 
     /// Objects in the reserve.
     pub(crate) fn reserved(&self, host: &H) -> usize {
-        self.reserve.lock(host).len()
+        self.reserve.len(host)
     }
 
     /// Bytes held from the host for objects, without the reserve.
@@ -310,26 +348,27 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// Exclusive access says that no reader is left who might look at one.
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
         let mut unused = core::mem::replace(self.free.get_mut(), Stack::new());
-        self.return_all(host, &mut unused)
+        let bytes = unused.len().saturating_mul(size_of::<T>());
+        while let Some(block) = unused.pop() {
+            self.return_to_host(host, block);
+        }
+        bytes
     }
 
     /// Gives everything unused back to the host, the reserve as well.
     pub(crate) fn clear(&mut self, host: &H) {
         self.shrink(host);
-        let mut reserve = core::mem::replace(self.reserve.get_mut(), Stack::new());
-        self.return_all(host, &mut reserve);
+        while let Some(block) = self.reserve.pop(host) {
+            self.return_to_host(host, block);
+        }
     }
 
-    fn return_all(&self, host: &H, blocks: &mut Stack) -> usize {
-        let mut returned = 0usize;
-        while let Some(block) = blocks.pop() {
-            // SAFETY: the block came from this host with this layout (`from_host` is the
-            // only source), the stack owned it, and callers made sure that no reader is
-            // left: it is fresh, or the pool is borrowed mutably.
-            unsafe { host.free(block, Layout::new::<T>()) };
-            self.held.fetch_sub(1, Ordering::Relaxed);
-            returned = returned.wrapping_add(size_of::<T>());
-        }
-        returned
+    /// Only for blocks that no reader can know of.
+    fn return_to_host(&self, host: &H, block: NonNull<u8>) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: blocks on this pool's stacks came from this host with this layout
+        // (`from_host` is their only source), and callers saw to it that it is theirs
+        // alone: it was never linked, or the pool is borrowed mutably.
+        unsafe { host.free(block, Layout::new::<T>()) };
     }
 }

@@ -1,0 +1,301 @@
+//! Records: how one page's tags lie in a slot word.
+//!
+//! This is the one place that knows the word's bits:
+//!
+//! | low bits | the word is | payload |
+//! |---|---|---|
+//! | all 0 | nothing: no record | |
+//! | `01` | the encoded tags themselves, 62 bits ([`InlineCode`]) | none |
+//! | `00` | a pointer to an object of the slabs | encoded, its size in the slab's head |
+//! | `10` | a pointer to memory of the host | raw, [`PageSize::TAG_BYTES`] |
+//! | `11` | a pointer to memory of the host | its own size in two bytes, then encoded |
+//!
+//! Payloads are aligned to 4, so a pointer keeps all its bits but two zeroes at the
+//! bottom (KASAN tags, 52-bit addresses), and still points into the object (kmemleak).
+
+use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
+
+use crate::{
+    codec::{self, Encoder, Form, InlineCode},
+    error::{Error, Result},
+    host::{AllocFlags, Host},
+    index::Word,
+    pool::Reserve,
+    slab::{OBJECT_MAX, Slabs, wipe},
+    sync::{AtomicUsize, Ordering},
+    tags::{PageSize, TagSink, TagSource},
+};
+
+const _: () = assert!(usize::BITS == 64, "a slot word is a pointer of 64 bits");
+
+/// What a word's low bits say.
+enum Kind {
+    Inline(InlineCode),
+    Slab(NonNull<u8>),
+    Raw(NonNull<u8>),
+    Sized(NonNull<u8>),
+}
+
+const KIND: usize = 3;
+const INLINE: usize = 1;
+const RAW: usize = 2;
+const SIZED: usize = 3;
+
+fn kind(word: Word) -> Option<Kind> {
+    let pointer = NonNull::new(word.map_addr(|a| a & !KIND));
+    match word.addr() & KIND {
+        INLINE => Some(Kind::Inline(InlineCode::from_bits(word.addr() as u64 >> 2))),
+        RAW => pointer.map(Kind::Raw),
+        SIZED => pointer.map(Kind::Sized),
+        _ => pointer.map(Kind::Slab),
+    }
+}
+
+/// True if the word holds the tags itself, so that reading it needs no lock.
+pub(crate) fn is_inline(word: Word) -> bool {
+    word.addr() & KIND == INLINE
+}
+
+/// A record that no index refers to yet, or no more.
+#[must_use = "a record that is dropped leaks its payload"]
+pub(crate) struct Record(Word);
+
+impl Record {
+    /// The word to put into a slot; the index owns the record now.
+    pub(crate) fn into_word(self) -> Word {
+        self.0
+    }
+
+    /// # Safety
+    /// The word came out of an index that owned it, and no one else has it.
+    pub(crate) unsafe fn from_word(word: Word) -> Option<Self> {
+        (!word.is_null()).then_some(Self(word))
+    }
+}
+
+/// Bytes of the size that begins a payload of the host's memory.
+const SIZE_BYTES: usize = 2;
+/// Steps of such payloads.
+const SIZED_STEP: usize = 32;
+
+/// The memory of records.
+pub(crate) struct Records<H: Host, P: PageSize> {
+    slabs: Slabs<H>,
+    /// Bytes of payloads that came from the host one by one.
+    direct: AtomicUsize,
+    /// Raw payloads kept back for when the host has no memory.
+    reserve: Reserve<H>,
+    page: PhantomData<P>,
+}
+
+impl<H: Host, P: PageSize> Records<H, P> {
+    const RAW_LAYOUT: Layout = Layout::new::<P::Words>();
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            slabs: Slabs::new(),
+            direct: AtomicUsize::new(0),
+            reserve: Reserve::new(),
+            page: PhantomData,
+        }
+    }
+
+    /// Bytes held from the host, the reserve apart.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slabs.bytes().saturating_add(self.direct.load(Ordering::Relaxed))
+    }
+
+    /// Bytes held in reserve.
+    pub(crate) fn reserved_bytes(&self, host: &H) -> usize {
+        self.reserve.len(host).saturating_mul(Self::RAW_LAYOUT.size())
+    }
+
+    /// A record of the tags of `source`. [`Error::NoMemory`] where it needs a payload and
+    /// neither the host nor the reserve has one.
+    pub(crate) fn create(
+        &self,
+        host: &H,
+        source: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Result<Record> {
+        let encoder = Encoder::<P>::new(source);
+        match encoder.form() {
+            Form::Inline(code) => Ok(Record(core::ptr::without_provenance_mut(
+                (code.bits() << 2) as usize | INLINE,
+            ))),
+            Form::Bytes(len) if len <= OBJECT_MAX => {
+                if let Some((object, size)) = self.slabs.alloc(host, len, flags) {
+                    // SAFETY: a fresh object of this size that is ours alone.
+                    let bytes = unsafe { bytes_mut(object, size) };
+                    if encoder.write(source, bytes) {
+                        return Ok(Record(object.as_ptr()));
+                    }
+                    // SAFETY: from `alloc`, and no one else's.
+                    unsafe { self.slabs.free(host, object) };
+                }
+                self.create_raw(host, source, flags)
+            }
+            Form::Bytes(len) => {
+                if let Some(record) = self.create_sized(host, &encoder, source, len, flags) {
+                    return Ok(record);
+                }
+                self.create_raw(host, source, flags)
+            }
+            Form::Raw => self.create_raw(host, source, flags),
+        }
+    }
+
+    fn create_sized(
+        &self,
+        host: &H,
+        encoder: &Encoder<P>,
+        source: &(impl TagSource + ?Sized),
+        len: usize,
+        flags: AllocFlags,
+    ) -> Option<Record> {
+        let layout = sized_layout(len.checked_add(SIZE_BYTES)?)?;
+        if layout.size() >= Self::RAW_LAYOUT.size() {
+            return None;
+        }
+        let payload = host.alloc(layout, flags)?;
+        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the host gave us this many bytes.
+        unsafe { payload.write_bytes(0, layout.size()) };
+        let record = Record(payload.as_ptr().map_addr(|a| a | SIZED));
+        // SAFETY: fresh memory of this size that is ours alone.
+        let bytes = unsafe { bytes_mut(payload, layout.size()) };
+        let written = bytes.split_first_chunk_mut().is_some_and(|(size, rest)| {
+            *size = (layout.size() as u16).to_le_bytes();
+            encoder.write(source, rest)
+        });
+        if written {
+            return Some(record);
+        }
+        self.free(host, record);
+        None
+    }
+
+    fn create_raw(
+        &self,
+        host: &H,
+        source: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Result<Record> {
+        let layout = Self::RAW_LAYOUT;
+        let payload = host
+            .alloc(layout, flags)
+            .or_else(|| self.reserve.pop(host))
+            .ok_or(Error::NoMemory)?;
+        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
+        // follows initialise it.
+        unsafe { payload.write_bytes(0, layout.size()) };
+        // SAFETY: as above.
+        let bytes = unsafe { bytes_mut(payload, layout.size()) };
+        (0..P::WORDS).for_each(|i| bytes.set_word(i, source.word(i)));
+        Ok(Record(payload.as_ptr().map_addr(|a| a | RAW)))
+    }
+
+    /// Writes a record's tags to `sink`.
+    ///
+    /// # Safety
+    /// The payload that `word` refers to, if any, is not freed meanwhile: the word is
+    /// inline, or the lock of the leaf it lies in is held.
+    pub(crate) unsafe fn read(&self, word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
+        let Some(kind) = kind(word) else { return false };
+        // SAFETY (of all four): live payloads are as large as their kind says, were written
+        // before the word was, and are never written again while the word stands.
+        let bytes = match kind {
+            Kind::Inline(code) => {
+                codec::decode_inline::<P>(code, sink);
+                return true;
+            }
+            Kind::Raw(payload) => {
+                // SAFETY: see above.
+                let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };
+                (0..P::WORDS).for_each(|i| sink.set_word(i, bytes.word(i)));
+                return true;
+            }
+            Kind::Slab(payload) => {
+                // SAFETY: see above.
+                let size = unsafe { Slabs::<H>::size(payload) };
+                // SAFETY: see above.
+                unsafe { bytes(payload, size) }
+            }
+            Kind::Sized(payload) => {
+                // SAFETY: see above.
+                let layout = unsafe { layout_of_sized(payload) };
+                // SAFETY: see above.
+                let bytes = unsafe { bytes(payload, layout.size()) };
+                bytes.get(SIZE_BYTES..).unwrap_or_default()
+            }
+        };
+        codec::decode_bytes::<P>(bytes, sink).is_ok()
+    }
+
+    /// Wipes a record and lets go of its payload. Called with no lock held.
+    pub(crate) fn free(&self, host: &H, record: Record) {
+        let (payload, layout) = match kind(record.0) {
+            None | Some(Kind::Inline(_)) => return,
+            Some(Kind::Slab(object)) => {
+                // SAFETY: a record owns its payload, and it is consumed here.
+                return unsafe { self.slabs.free(host, object) };
+            }
+            Some(Kind::Raw(payload)) => (payload, Self::RAW_LAYOUT),
+            // SAFETY: a record's payload is live until it is freed here.
+            Some(Kind::Sized(payload)) => (payload, unsafe { layout_of_sized(payload) }),
+        };
+        self.free_direct(host, payload, layout);
+    }
+
+    fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
+        self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: a record owns its payload, which is this large.
+        unsafe { wipe(payload, layout.size()) };
+        // SAFETY: it came from this host with this layout, and no one has it any more.
+        unsafe { host.free(payload, layout) };
+    }
+
+    /// Sets the number of raw payloads kept for when the host has no memory. On an error
+    /// the reserve is as before. May sleep.
+    pub(crate) fn set_reserve(&self, host: &H, wanted: usize) -> Result<()> {
+        let make = || host.alloc(Self::RAW_LAYOUT, AllocFlags::MAY_SLEEP);
+        // SAFETY: from `make`, or from an earlier one; never anyone else's.
+        let unmake = |block| unsafe { host.free(block, Self::RAW_LAYOUT) };
+        // SAFETY: the host's memory is the caller's; its layout is that of words.
+        unsafe { self.reserve.set(host, wanted, make, unmake) }
+    }
+
+    pub(crate) fn reserved(&self, host: &H) -> usize {
+        self.reserve.len(host)
+    }
+}
+
+/// The layout of a payload that tells its own size, of `len` bytes at least.
+fn sized_layout(len: usize) -> Option<Layout> {
+    let size = len.checked_next_multiple_of(SIZED_STEP)?;
+    Layout::from_size_align(size, SIZED_STEP).ok()
+}
+
+/// # Safety
+/// `payload` is a live payload that begins with its size.
+unsafe fn layout_of_sized(payload: NonNull<u8>) -> Layout {
+    // SAFETY: the caller's promise; payloads are aligned to `SIZED_STEP`.
+    let size = u16::from_le_bytes(unsafe { payload.cast().read() });
+    // What `sized_layout` made once it makes again: sizes are its multiples.
+    sized_layout(size.into()).unwrap_or(Layout::new::<u16>())
+}
+
+/// # Safety
+/// `len` bytes at `payload` are initialised and nobody writes to them for as long.
+unsafe fn bytes<'a>(payload: NonNull<u8>, len: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { NonNull::slice_from_raw_parts(payload, len).as_ref() }
+}
+
+/// # Safety
+/// `len` bytes at `payload` are initialised and nobody else uses them for as long.
+unsafe fn bytes_mut<'a>(payload: NonNull<u8>, len: usize) -> &'a mut [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { NonNull::slice_from_raw_parts(payload, len).as_mut() }
+}
