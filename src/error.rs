@@ -25,7 +25,8 @@ impl Error {
     /// The negative errno value of this error, as the C ABI returns it.
     #[must_use]
     pub const fn to_errno(self) -> i32 {
-        -(self as i32)
+        // A small positive number: the negation cannot overflow.
+        (self as i32).wrapping_neg()
     }
 }
 

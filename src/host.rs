@@ -32,6 +32,9 @@ pub enum Warning {
     StoreInUse = 3,
     /// A swap destroyed while some of its slots were still referenced or pinned.
     SwapInUse = 4,
+    /// A record that does not decode: memory of the store was written to by someone
+    /// else. Nothing was restored.
+    CorruptRecord = 5,
 }
 
 /// The services of the machine the library runs on.

@@ -14,12 +14,15 @@
 #[cfg(test)]
 extern crate std;
 
+mod codec;
 pub mod entry;
 pub mod error;
 pub mod host;
 mod index;
 mod pool;
+mod record;
 mod slab;
+pub mod store;
 mod sync;
 pub mod tags;
 #[cfg(test)]

@@ -292,10 +292,10 @@ impl<H: Host, T: Pooled> Pool<H, T> {
         if let Some(block) = unused {
             return Some(block.cast());
         }
-        self.from_host(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
+        self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
     }
 
-    fn from_host(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
+    fn new_object(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
         let block = host.alloc(Layout::new::<T>(), flags)?.cast();
         // SAFETY: fresh memory of the layout of `T`, by `Host::alloc`'s promise.
         unsafe { T::init(block) };
@@ -317,11 +317,11 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// Sets the number of objects kept for when the host has no memory. On an error the
     /// reserve is as before. May sleep.
     pub(crate) fn set_reserve(&self, host: &H, wanted: usize) -> Result<()> {
-        let make = || self.from_host(host, AllocFlags::MAY_SLEEP).map(NonNull::cast);
+        let make = || self.new_object(host, AllocFlags::MAY_SLEEP).map(NonNull::cast);
         // Straight back to the host: what is in the reserve came straight from there, was
         // in no tree yet, and no reader knows of it.
         let unmake = |block| self.return_to_host(host, block);
-        // SAFETY: `from_host` hands over a `T`, which begins with a word.
+        // SAFETY: `new_object` hands over a `T`, which begins with a word.
         unsafe { self.reserve.set(host, wanted, make, unmake) }
     }
 
@@ -367,7 +367,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     fn return_to_host(&self, host: &H, block: NonNull<u8>) {
         self.held.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: blocks on this pool's stacks came from this host with this layout
-        // (`from_host` is their only source), and callers saw to it that it is theirs
+        // (`new_object` is their only source), and callers saw to it that it is theirs
         // alone: it was never linked, or the pool is borrowed mutably.
         unsafe { host.free(block, Layout::new::<T>()) };
     }

@@ -120,9 +120,9 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Result<Record> {
         let encoder = Encoder::<P>::new(source);
         match encoder.form() {
-            Form::Inline(code) => Ok(Record(core::ptr::without_provenance_mut(
-                (code.bits() << 2) as usize | INLINE,
-            ))),
+            Form::Inline(code) => {
+                Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
+            }
             Form::Bytes(len) if len <= OBJECT_MAX => {
                 if let Some((object, size)) = self.slabs.alloc(host, len, flags) {
                     // SAFETY: a fresh object of this size that is ours alone.
@@ -182,10 +182,8 @@ impl<H: Host, P: PageSize> Records<H, P> {
         flags: AllocFlags,
     ) -> Result<Record> {
         let layout = Self::RAW_LAYOUT;
-        let payload = host
-            .alloc(layout, flags)
-            .or_else(|| self.reserve.pop(host))
-            .ok_or(Error::NoMemory)?;
+        let payload =
+            host.alloc(layout, flags).or_else(|| self.reserve.pop(host)).ok_or(Error::NoMemory)?;
         self.direct.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
         // follows initialise it.

@@ -274,7 +274,7 @@ impl<H: Host> Slabs<H> {
         if let Some(object) = Self::pop_partial(&mut lock.lock(host)) {
             return Some((object, bytes));
         }
-        let slab = self.from_host(host, class, flags)?;
+        let slab = self.new_slab(host, class, flags)?;
         // SAFETY: fresh, so not full, and nobody else knows of it.
         let object = unsafe { Slab::pop(slab) };
         // SAFETY: live, and only we know of it.
@@ -296,7 +296,7 @@ impl<H: Host> Slabs<H> {
     }
 
     #[cold]
-    fn from_host(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
+    fn new_slab(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
         let slab = host.alloc(Slab::LAYOUT, flags)?;
         let head = Slab {
             next: Cell::new(None),
@@ -357,7 +357,7 @@ impl<H: Host> Slabs<H> {
         // SAFETY: no object is in use and no list leads here: the slab is ours alone.
         unsafe { wipe(slab.cast(), SLAB_BYTES) };
         self.held.fetch_sub(1, Ordering::Relaxed);
-        // SAFETY: it came from `from_host`, of this host, with this layout.
+        // SAFETY: it came from `new_slab`, of this host, with this layout.
         unsafe { host.free(slab.cast(), Slab::LAYOUT) };
     }
 }
@@ -376,7 +376,7 @@ fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
 /// The caller owns `len` bytes at `memory`, both multiples of 4.
 pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
     let words = memory.cast::<u32>();
-    for at in 0..len / size_of::<u32>() {
+    for at in 0..len >> 2 {
         // SAFETY: within the caller's bytes.
         let word = unsafe { words.add(at) };
         // SAFETY: as above, and aligned.

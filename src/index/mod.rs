@@ -26,7 +26,7 @@ pub(crate) use guard::LeafGuard;
 pub(crate) use node::{FANOUT, Word};
 
 use memory::Memory;
-use node::LEVEL_MAX;
+use node::{LEVEL_MAX, SLOT_MASK};
 use tree::Root;
 
 use crate::{
@@ -45,6 +45,10 @@ pub(crate) struct Index<H: Host> {
     memory: Memory<H>,
     roots: [Root<H>; TYPES],
 }
+
+/// The nodes that one insertion may need: those down to its leaf, and those the tree
+/// grows by.
+const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
 
 /// Words taken off a leaf in one go, to be let go of once it is unlocked.
 const BATCH: usize = 8;
@@ -115,8 +119,8 @@ impl<H: Host> Index<H> {
     fn drain_root(&self, root: &Root<H>, first: u64, last: u64, each: &mut dyn FnMut(Word)) {
         let mut position = first;
         while let Some((mut leaf, at)) = root.next_leaf(&self.memory, position, last) {
-            let end = at | (FANOUT as u64 - 1);
-            let whole = at & (FANOUT as u64 - 1) == 0 && end <= last;
+            let end = at | SLOT_MASK;
+            let whole = at & SLOT_MASK == 0 && end <= last;
             if whole {
                 match leaf.detach() {
                     Ok(detached) => {
@@ -148,7 +152,7 @@ impl<H: Host> Index<H> {
         let root = self.root(entry.swap_type());
         let mut position = entry.raw();
         while let Some((leaf, at)) = root.next_leaf(&self.memory, position, last) {
-            let end = at | (FANOUT as u64 - 1);
+            let end = at | SLOT_MASK;
             if let Some(found) = (at..=end).find(|&position| !leaf.get(position).is_null()) {
                 return SwapEntry::from_raw(found).ok();
             }
@@ -165,7 +169,7 @@ impl<H: Host> Index<H> {
             let mut position = area.first().raw();
             let last = area.last().raw();
             while let Some((leaf, at)) = self.root(ty).next_leaf(&self.memory, position, last) {
-                let end = at | (FANOUT as u64 - 1);
+                let end = at | SLOT_MASK;
                 (at..=end).map(|p| leaf.get(p)).filter(|w| !w.is_null()).for_each(&mut each);
                 position = end.wrapping_add(1);
             }
@@ -182,8 +186,7 @@ impl<H: Host> Index<H> {
             (0, 0)
         } else {
             let leaf_count = nr.div_ceil(FANOUT).saturating_add(1);
-            let path = 2 * LEVEL_MAX as usize;
-            let node_count = leaf_count.div_ceil(FANOUT - 1).saturating_add(path);
+            let node_count = leaf_count.div_ceil(FANOUT - 1).saturating_add(PATH_MAX);
             (leaf_count.saturating_mul(2), node_count.saturating_mul(2))
         };
         let before = leaves.reserved(host);
@@ -262,7 +265,7 @@ impl<'a, H: Host> Staged<'a, H> {
             let Some(mut staged) = self.root.find(&self.index.memory, position | STAGED) else {
                 continue;
             };
-            for position in position..=position | (FANOUT as u64 - 1) {
+            for position in position..=position | SLOT_MASK {
                 let word = staged.get(position | STAGED);
                 if !word.is_null() {
                     staged.replace(position | STAGED, leaf.replace(position, word));
@@ -287,7 +290,7 @@ impl<'a, H: Host> Staged<'a, H> {
             let memory = &self.index.memory;
             let (_leaf, at) = self.root.next_leaf(memory, next? | STAGED, last | STAGED)?;
             let at = at & !STAGED;
-            next = (at | (FANOUT as u64 - 1)).checked_add(1);
+            next = (at | SLOT_MASK).checked_add(1);
             SwapEntry::from_raw(at).ok()
         })
     }

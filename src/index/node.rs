@@ -13,6 +13,8 @@ use crate::{
 pub(super) const FANOUT_BITS: u32 = 6;
 /// Slots of a leaf, children of a node.
 pub(crate) const FANOUT: usize = 1 << FANOUT_BITS;
+/// The bits of a position that choose a slot of its leaf.
+pub(super) const SLOT_MASK: u64 = (1 << FANOUT_BITS) - 1;
 /// The level of a tree that holds the highest offset: leaves are level 0.
 pub(super) const LEVEL_MAX: u32 = 9;
 /// The key of a node that is not in a tree. No position has this key: levels end at 9.
@@ -69,8 +71,6 @@ impl Child {
     const LEAF: usize = 2;
     const BITS: usize = 63;
 
-    pub(super) const NULL: Self = Self(core::ptr::null_mut());
-
     pub(super) fn from_leaf(leaf: NonNull<Leaf>) -> Self {
         // INVARIANT: a leaf of the pool is marked as one.
         Self(leaf.as_ptr().cast::<u8>().map_addr(|a| a | Self::LEAF))
@@ -87,10 +87,6 @@ impl Child {
 
     pub(super) fn unlocked(self) -> Self {
         Self(self.0.map_addr(|a| a & !Self::LOCK))
-    }
-
-    pub(super) fn is_null(self) -> bool {
-        self.0.is_null()
     }
 
     /// The leaf, where this is one.
@@ -194,7 +190,7 @@ unsafe impl<H: Host> Pooled for Node<H> {
 /// The number of the child that leads to `position` from a node of `level`.
 pub(super) const fn child_number(level: u32, position: u64) -> u64 {
     let offset = position & OFFSET_MAX;
-    offset.wrapping_shr(level.wrapping_mul(FANOUT_BITS)) & (FANOUT as u64 - 1)
+    offset.wrapping_shr(level.wrapping_mul(FANOUT_BITS)) & SLOT_MASK
 }
 
 /// The key of the node of `level` above `position`: the first position below it, and
@@ -207,7 +203,7 @@ pub(super) const fn key(level: u32, position: u64) -> u64 {
 /// choose among them. The swap type and all above it never belong to the mask.
 pub(super) const fn below(level: u32) -> u64 {
     let bits = level.wrapping_add(1).wrapping_mul(FANOUT_BITS);
-    if bits >= OFFSET_BITS { OFFSET_MAX } else { (1 << bits) - 1 }
+    if bits >= OFFSET_BITS { OFFSET_MAX } else { !(u64::MAX << bits) }
 }
 
 /// The lowest level, 1 at least, whose node holds `offset` when it begins at 0.

@@ -462,7 +462,7 @@ impl<H: Host> Root<H> {
 
 /// The place a node is linked from, locked.
 enum Above<'a, H: Host> {
-    Root(#[expect(dead_code, reason = "held, not looked at")] Guard<'a, H, ()>),
+    Root(Guard<'a, H, ()>),
     Node(Ref<'a, Node<H>>, Guard<'a, H, ()>),
 }
 

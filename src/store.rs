@@ -1,0 +1,360 @@
+//! The tag store: save, restore and invalidate page tags by swap entry.
+//!
+//! What `arch/arm64/mm/mteswap.c` does with an xarray of 128-byte buffers. Any thread
+//! may call anything for any entry at any time; no call depends on what others do
+//! (TAG-13), and none waits for calls on entries of another leaf (TAG-17).
+
+use crate::{
+    entry::{EntryRange, SwapEntry, SwapType},
+    error::{Error, Result},
+    host::{AllocFlags, Host, Warning},
+    index::{Index, Staged, Word},
+    record::{Record, Records, is_inline},
+    tags::{PageSize, TagSink, TagSource},
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The tags of swapped-out pages, by swap entry.
+///
+/// | call | may allocate | may sleep | takes |
+/// |---|---|---|---|
+/// | [`save`](Self::save), [`save_range`](Self::save_range), [`move_record`](Self::move_record) | yes | where its flags allow | one leaf's lock at a time |
+/// | [`restore`](Self::restore), [`next`](Self::next), [`contains`](Self::contains) | no | no | nothing, or one leaf's lock |
+/// | [`invalidate`](Self::invalidate) and its ranges | no | no | one leaf's lock at a time |
+/// | [`reserve`](Self::reserve) | yes | yes | |
+///
+/// Those that do not sleep may be called with spinlocks held, with interrupts off and
+/// from interrupt handlers (TAG-9), if the host's `enter` keeps handlers away.
+///
+/// # Examples
+/// See the crate's documentation.
+pub struct TagStore<H: Host, P: PageSize> {
+    index: Index<H>,
+    records: Records<H, P>,
+}
+
+/// What a store holds. The sums are exact while no other call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Records.
+    pub entries: u64,
+    /// Records that fit their slot and need no payload.
+    pub inline_entries: u64,
+    /// Bytes held from the host for payloads: the payloads, their slabs' heads and what
+    /// of the slabs is free. 0 once the last record is gone.
+    pub payload_bytes: u64,
+    /// Bytes held from the host for leaves and nodes, in use or pooled.
+    pub index_bytes: u64,
+    /// Bytes held from the host in reserve.
+    pub reserved_bytes: u64,
+}
+
+impl<H: Host, P: PageSize> TagStore<H, P> {
+    /// An empty store. Allocates nothing.
+    pub const fn new(host: H) -> Self {
+        Self { index: Index::new(host), records: Records::new() }
+    }
+
+    /// The host this store was made with.
+    pub fn host(&self) -> &H {
+        self.index.host()
+    }
+
+    /// Stores the tags of `tags` under `entry`; a record already there is replaced and
+    /// its memory released, wiped (TAG-2, TAG-12).
+    ///
+    /// From the moment this returns, every restore of `entry` on any CPU finds the record
+    /// (TAG-14). The caller has asked whether the page is tagged; an untagged page is not
+    /// saved at all (TAG-1, [`crate::hooks`]).
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]: the store is exactly as before, an older record of `entry`
+    /// included (TAG-3).
+    ///
+    /// # Contexts
+    /// Any, with [`AllocFlags::MAY_SLEEP`] only where the caller may sleep.
+    pub fn save(
+        &self,
+        entry: SwapEntry,
+        tags: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Result<()> {
+        // Encoded and allocated before any lock is taken.
+        let record = self.records.create(self.host(), tags, flags)?;
+        match self.index.ensure(entry, flags) {
+            Ok(mut leaf) => {
+                let old = leaf.replace(entry.raw(), record.into_word());
+                drop(leaf);
+                self.release(old);
+                Ok(())
+            }
+            Err(error) => {
+                self.records.free(self.host(), record);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes the tags stored under `entry` to `tags` and keeps the record: it may be
+    /// asked for again (TAG-4). Returns false, `tags` untouched, where there is no
+    /// record (TAG-5).
+    ///
+    /// Beside an invalidation or replacement of the same entry it gives one whole record
+    /// or none (TAG-13).
+    ///
+    /// # Contexts
+    /// Any; allocates nothing, does not sleep.
+    pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        let word = self.index.get(entry);
+        if word.is_null() {
+            return false;
+        }
+        if is_inline(word) {
+            return self.read(word, tags);
+        }
+        // A payload can be freed under our eyes, but not while its leaf is locked.
+        let Some(leaf) = self.index.find(entry) else { return false };
+        let word = leaf.get(entry.raw());
+        !word.is_null() && self.read(word, tags)
+    }
+
+    /// Reads a word that is inline, or whose leaf the caller has locked.
+    fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        // SAFETY: by this function's contract, kept by `restore`, its only caller.
+        let whole = unsafe { self.records.read(word, tags) };
+        if !whole {
+            // What was encoded decodes: someone wrote to memory that is not theirs.
+            self.host().warn(Warning::CorruptRecord);
+        }
+        whole
+    }
+
+    /// True if a record is stored under `entry`.
+    ///
+    /// # Contexts
+    /// Any; takes no lock.
+    pub fn contains(&self, entry: SwapEntry) -> bool {
+        !self.index.get(entry).is_null()
+    }
+
+    /// Drops the record of `entry`, if there is one (TAG-7).
+    ///
+    /// # Contexts
+    /// Any; allocates nothing, does not sleep.
+    pub fn invalidate(&self, entry: SwapEntry) {
+        if !self.contains(entry) {
+            return;
+        }
+        let Some(mut leaf) = self.index.find(entry) else { return };
+        let word = leaf.replace(entry.raw(), core::ptr::null_mut());
+        drop(leaf);
+        self.release(word);
+    }
+
+    /// Drops the records of all entries of `range`.
+    ///
+    /// # Contexts
+    /// As [`invalidate`](Self::invalidate); the time grows with what the range holds.
+    pub fn invalidate_range(&self, range: EntryRange) {
+        self.index.drain(range, &mut |word| self.release(word));
+    }
+
+    /// Drops every record of one swap type, its first and last offset included, and none
+    /// of another (TAG-8). What others save meanwhile may stay.
+    ///
+    /// # Contexts
+    /// As [`invalidate_range`](Self::invalidate_range).
+    pub fn invalidate_area(&self, ty: SwapType) {
+        self.invalidate_range(EntryRange::area(ty));
+    }
+
+    /// Stores the tags of a folio: those of `page(i)` under slot `i` of `range`; where
+    /// `page(i)` is `None`, page `i` is untagged and an older record of its slot is left
+    /// alone (TAG-1, TAG-10).
+    ///
+    /// All or nothing at its end; readers may see a part of it while it runs.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]: every entry is as before.
+    ///
+    /// # Contexts
+    /// As [`save`](Self::save). `page` is called with no lock held.
+    pub fn save_range<S: TagSource>(
+        &self,
+        range: EntryRange,
+        mut page: impl FnMut(u64) -> Option<S>,
+        flags: AllocFlags,
+    ) -> Result<()> {
+        let (0, Some(entry)) = (range.len().wrapping_sub(1), range.get(0)) else {
+            return self.save_staged(range, page, flags);
+        };
+        page(0).map_or(Ok(()), |tags| self.save(entry, &tags, flags))
+    }
+
+    fn save_staged<S: TagSource>(
+        &self,
+        range: EntryRange,
+        mut page: impl FnMut(u64) -> Option<S>,
+        flags: AllocFlags,
+    ) -> Result<()> {
+        let staged = Staged::new(&self.index, range);
+        let result = (0..range.len())
+            .filter_map(|i| Some((range.get(i)?, page(i)?)))
+            .try_for_each(|(entry, tags)| {
+                let word = self.records.create(self.host(), &tags, flags)?.into_word();
+                staged.insert(entry, word, flags).inspect_err(|_| self.release(word))
+            })
+            .and_then(|()| staged.exchange(flags));
+        // What was replaced, or, after an error, what was staged.
+        staged.finish(&mut |word| self.release(word));
+        result
+    }
+
+    /// Restores a folio: for each slot `i` of `range` with a record, writes it to
+    /// `page(i)`, unless that is `None`. Returns how many were written.
+    ///
+    /// # Contexts
+    /// As [`restore`](Self::restore).
+    pub fn restore_range<S: TagSink>(
+        &self,
+        range: EntryRange,
+        mut page: impl FnMut(u64) -> Option<S>,
+    ) -> u64 {
+        (0..range.len())
+            .filter_map(|i| range.get(i).map(|entry| (i, entry)))
+            .filter(|(_, entry)| self.contains(*entry))
+            .filter(|(i, entry)| page(*i).is_some_and(|mut tags| self.restore(*entry, &mut tags)))
+            .count() as u64
+    }
+
+    /// Moves the record of `from` to `to` in one step, replacing what is there (TAG-16).
+    /// The two may be of different types; moving an entry onto itself changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] where `from` has no record, [`Error::NoMemory`] where `to` has no
+    /// leaf and the host none to give. Both entries are as before.
+    ///
+    /// # Contexts
+    /// As [`save`](Self::save).
+    pub fn move_record(&self, from: SwapEntry, to: SwapEntry, flags: AllocFlags) -> Result<()> {
+        if !self.contains(from) {
+            return Err(Error::NoEntry);
+        }
+        if from == to {
+            return Ok(());
+        }
+        self.index.ensure(to, flags)?.pin()?;
+        let null = core::ptr::null_mut();
+        let replaced = self.index.find_both(to, from, |target, source| {
+            let moved = match &source {
+                Some(source) => source.get(from.raw()),
+                None => target.get(from.raw()),
+            };
+            if moved.is_null() {
+                return None;
+            }
+            // The new place first: readers that take no lock see the record twice rather
+            // than not at all.
+            let replaced = target.replace(to.raw(), moved);
+            match source {
+                Some(source) => source.replace(from.raw(), null),
+                None => target.replace(from.raw(), null),
+            };
+            Some(replaced)
+        });
+        if let Some(mut leaf) = self.index.find(to) {
+            leaf.unpin();
+        }
+        let replaced = replaced.flatten().ok_or(Error::NoEntry)?;
+        self.release(replaced);
+        Ok(())
+    }
+
+    /// The first entry at or after `cursor`, through all types, that has a record; its
+    /// tags are written to `tags`. `None` at the end, `tags` untouched.
+    ///
+    /// # Contexts
+    /// As [`restore`](Self::restore).
+    pub fn next(&self, cursor: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> Option<SwapEntry> {
+        let mut cursor = cursor;
+        loop {
+            match self.index.next(cursor) {
+                Some(entry) => {
+                    if self.restore(entry, tags) {
+                        return Some(entry);
+                    }
+                    // Gone since: look on behind it.
+                    cursor = SwapEntry::from_raw(entry.raw().wrapping_add(1)).ok()?;
+                }
+                None => {
+                    let behind = EntryRange::area(cursor.swap_type()).last().raw().wrapping_add(1);
+                    cursor = SwapEntry::from_raw(behind).ok()?;
+                }
+            }
+        }
+    }
+
+    /// Sets memory aside: afterwards `nr` saves of any content, to entries of one run
+    /// aligned to `nr`, cannot fail, whatever the host has. `nr` is absolute, not added
+    /// to an earlier one; 0 gives the reserve back. What saves use up is not refilled.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]: the reserve is as before.
+    ///
+    /// # Contexts
+    /// May sleep.
+    pub fn reserve(&self, nr: usize) -> Result<()> {
+        let before = self.records.reserved(self.host());
+        self.index.set_reserve(nr)?;
+        self.records.set_reserve(self.host(), nr).inspect_err(|_| {
+            // Lowers it again, which allocates nothing.
+            let _ = self.index.set_reserve(before);
+        })
+    }
+
+    /// What the store holds. Walks all of it.
+    ///
+    /// # Contexts
+    /// Any; the time grows with the number of records.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.index.for_each(|word| {
+            stats.entries = stats.entries.wrapping_add(1);
+            stats.inline_entries = stats.inline_entries.wrapping_add(is_inline(word).into());
+        });
+        let (index, reserved) = self.index.bytes();
+        stats.payload_bytes = self.records.bytes() as u64;
+        stats.index_bytes = index as u64;
+        stats.reserved_bytes =
+            reserved.saturating_add(self.records.reserved_bytes(self.host())) as u64;
+        stats
+    }
+
+    /// Gives the index's pooled memory back to the host and returns its bytes. It cannot
+    /// go back by itself: readers that take no lock may still be looking at it, and only
+    /// exclusive access says that none is left.
+    ///
+    /// # Contexts
+    /// Any.
+    pub fn shrink(&mut self) -> usize {
+        self.index.shrink()
+    }
+
+    /// Lets go of a word that was taken out of the index.
+    fn release(&self, word: Word) {
+        // SAFETY: callers took it out of its slot, or never put it in.
+        if let Some(record) = unsafe { Record::from_word(word) } {
+            self.records.free(self.host(), record);
+        }
+    }
+}
+
+impl<H: Host, P: PageSize> Drop for TagStore<H, P> {
+    fn drop(&mut self) {
+        SwapType::all().for_each(|ty| self.invalidate_area(ty));
+        // Lowering a reserve cannot fail.
+        let _ = self.reserve(0);
+    }
+}
