@@ -144,10 +144,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
-        if !self.contains(entry) {
-            return;
-        }
-        let Some(mut leaf) = self.index.find(entry) else { return };
+        let Some(mut leaf) = self.index.find_present(entry) else { return };
         let word = leaf.replace(entry.raw(), core::ptr::null_mut());
         drop(leaf);
         self.release(word);

@@ -59,9 +59,11 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         let old = slot.load(Ordering::Relaxed);
         // Release: readers without the lock find what the word refers to.
         slot.store(word, Ordering::Release);
-        let gained = u16::from(!word.is_null());
-        let lost = u16::from(!old.is_null());
-        self.set_count(self.count().wrapping_add(gained).wrapping_sub(lost));
+        match (old.is_null(), word.is_null()) {
+            (true, false) => self.set_count(self.count().wrapping_add(1)),
+            (false, true) => self.set_count(self.count().wrapping_sub(1)),
+            _ => {}
+        }
         old
     }
 
@@ -106,14 +108,20 @@ impl<'a, H: Host> LeafGuard<'a, H> {
 }
 
 impl<H: Host> Drop for LeafGuard<'_, H> {
+    #[inline]
     fn drop(&mut self) {
-        if self.count() > 0 {
-            let word = self.node.child(1, self.position);
-            let unlocked = Child(word.load(Ordering::Relaxed)).unlocked();
-            // Release: the next holder finds what we wrote.
-            word.store(unlocked.0, Ordering::Release);
-            return;
+        if self.count() == 0 {
+            return self.unlink();
         }
+        // Release: the next holder finds what we wrote.
+        let unlocked = Child::from_leaf(self.leaf.as_ptr());
+        self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+    }
+}
+
+impl<H: Host> LeafGuard<'_, H> {
+    #[cold]
+    fn unlink(&self) {
         self.root.unlink(self.shared, self.node, self.position);
         if !self.detached {
             // SAFETY: from the leaves' pool, out of the tree, and without records: empty.

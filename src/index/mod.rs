@@ -74,6 +74,11 @@ impl<H: Host> Index<H> {
         self.root(entry.swap_type()).get(&self.memory, entry.raw())
     }
 
+    /// Locks the leaf of `entry`, if it has a word there.
+    pub(crate) fn find_present(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
+        self.root(entry.swap_type()).find_present(&self.memory, entry.raw())
+    }
+
     /// Locks the leaf of `entry`, if there is one.
     pub(crate) fn find(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
         self.root(entry.swap_type()).find(&self.memory, entry.raw())

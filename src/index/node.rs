@@ -73,7 +73,9 @@ impl Child {
 
     pub(super) fn from_leaf(leaf: NonNull<Leaf>) -> Self {
         // INVARIANT: a leaf of the pool is marked as one.
-        Self(leaf.as_ptr().cast::<u8>().map_addr(|a| a | Self::LEAF))
+        // Added rather than or-ed: alignment leaves the bit clear, and it costs one
+        // instruction less.
+        Self(leaf.as_ptr().cast::<u8>().wrapping_byte_add(Self::LEAF))
     }
 
     pub(super) fn from_node<H: Host>(node: NonNull<Node<H>>) -> Self {
@@ -81,12 +83,13 @@ impl Child {
         Self(node.as_ptr().cast())
     }
 
-    pub(super) fn locked(self) -> Self {
-        Self(self.0.map_addr(|a| a | Self::LOCK))
+    pub(super) fn is_locked(self) -> bool {
+        self.0.addr() & Self::LOCK != 0
     }
 
-    pub(super) fn unlocked(self) -> Self {
-        Self(self.0.map_addr(|a| a & !Self::LOCK))
+    /// The word of an unlocked child, locked.
+    pub(super) fn locked(self) -> Self {
+        Self(self.0.wrapping_byte_add(Self::LOCK))
     }
 
     /// The leaf, where this is one.

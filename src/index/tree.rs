@@ -156,7 +156,36 @@ impl<H: Host> Root<H> {
         }
     }
 
+    /// Locks the leaf of `position`, if it has a word there.
+    #[inline]
+    pub(super) fn find_present<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        position: u64,
+    ) -> Option<LeafGuard<'a, H>> {
+        loop {
+            let Place::Child(visit) = self.walk(shared, position) else { return None };
+            let (leaf, word) = match visit.child.leaf() {
+                Some(leaf) => {
+                    (Some(leaf), shared.leaf(leaf).slot(position).load(Ordering::Acquire))
+                }
+                None => (None, core::ptr::null_mut()),
+            };
+            match leaf {
+                Some(leaf) if !word.is_null() => {
+                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                        return Some(guard);
+                    }
+                }
+                _ if visit.valid() => return None,
+                _ => {}
+            }
+            spin_loop();
+        }
+    }
+
     /// Locks the leaf of `position`, if there is one.
+    #[inline]
     pub(super) fn find<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -192,14 +221,15 @@ impl<H: Host> Root<H> {
         }
     }
 
+    #[inline]
     fn try_lock<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
         leaf: NonNull<Leaf>,
     ) -> Option<LeafGuard<'a, H>> {
-        let unlocked = visit.child.unlocked();
-        if visit.child != unlocked || visit.level != 1 {
+        let unlocked = visit.child;
+        if unlocked.is_locked() || visit.level != 1 {
             return None;
         }
         let entered = Entered::new(&shared.host);
@@ -222,7 +252,22 @@ impl<H: Host> Root<H> {
     }
 
     /// Locks the leaf of `position`, linking one where there is none.
+    #[inline]
     pub(super) fn ensure<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        position: u64,
+        flags: AllocFlags,
+    ) -> Result<LeafGuard<'a, H>> {
+        match self.find(shared, position) {
+            Some(guard) => Ok(guard),
+            None => self.ensure_absent(shared, position, flags),
+        }
+    }
+
+    /// Locks the leaf of `position`, linking one unless someone else did so first.
+    #[cold]
+    fn ensure_absent<'a>(
         &'a self,
         shared: &'a Memory<H>,
         position: u64,
