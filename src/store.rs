@@ -83,18 +83,14 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
         let record = self.records.create(self.host(), tags, flags)?;
-        match self.index.ensure(entry, flags) {
-            Ok(mut leaf) => {
-                let old = leaf.replace(entry.raw(), record.into_word());
-                drop(leaf);
-                self.release(old);
-                Ok(())
-            }
-            Err(error) => {
-                self.records.free(self.host(), record);
-                Err(error)
-            }
-        }
+        let word = record.into_word();
+        let stored = self.index.ensure(entry, word, flags).and_then(|mut leaf| {
+            // `ensure` gave a leaf that holds it.
+            leaf.replace(entry.raw(), word).map_err(|_| Error::NoMemory)
+        });
+        // What was replaced, or, after an error, the record itself.
+        self.release(stored.unwrap_or(word));
+        stored.map(drop)
     }
 
     /// Writes the tags stored under `entry` to `tags` and keeps the record: it may be
@@ -145,7 +141,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
         let Some(mut leaf) = self.index.find_present(entry) else { return };
-        let word = leaf.replace(entry.raw(), core::ptr::null_mut());
+        let word = leaf.take(entry.raw());
         drop(leaf);
         self.release(word);
     }
@@ -242,31 +238,37 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if from == to {
             return Ok(());
         }
-        self.index.ensure(to, flags)?.pin()?;
-        let null = core::ptr::null_mut();
-        let replaced = self.index.find_both(to, from, |target, source| {
-            let moved = match &source {
-                Some(source) => source.get(from.raw()),
-                None => target.get(from.raw()),
-            };
-            if moved.is_null() {
-                return None;
+        let mut wanted = self.index.get(from);
+        loop {
+            self.index.ensure(to, wanted, flags)?.pin()?;
+            let moved = self.index.find_both(to, from, |target, source| {
+                let moved =
+                    source.as_ref().map_or_else(|| target.get(from.raw()), |s| s.get(from.raw()));
+                if moved.is_null() {
+                    return Err(None);
+                }
+                // The new place first: readers that take no lock see the record twice rather
+                // than not at all.
+                let replaced = target.replace(to.raw(), moved).map_err(Some)?;
+                match source {
+                    Some(source) => source.take(from.raw()),
+                    None => target.take(from.raw()),
+                };
+                Ok(replaced)
+            });
+            if let Some(mut leaf) = self.index.find(to) {
+                leaf.unpin();
             }
-            // The new place first: readers that take no lock see the record twice rather
-            // than not at all.
-            let replaced = target.replace(to.raw(), moved);
-            match source {
-                Some(source) => source.replace(from.raw(), null),
-                None => target.replace(from.raw(), null),
-            };
-            Some(replaced)
-        });
-        if let Some(mut leaf) = self.index.find(to) {
-            leaf.unpin();
+            match moved {
+                Some(Ok(replaced)) => {
+                    self.release(replaced);
+                    return Ok(());
+                }
+                // Replaced meanwhile by a record that needs a wider leaf.
+                Some(Err(Some(wider))) => wanted = wider,
+                Some(Err(None)) | None => return Err(Error::NoEntry),
+            }
         }
-        let replaced = replaced.flatten().ok_or(Error::NoEntry)?;
-        self.release(replaced);
-        Ok(())
     }
 
     /// The first entry at or after `cursor`, through all types, that has a record; its

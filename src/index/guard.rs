@@ -1,8 +1,9 @@
 //! A locked leaf.
 
 use super::{
+    leaf::{Leaf, Word},
     memory::Memory,
-    node::{Child, FANOUT, Leaf, Node, Word},
+    node::{Child, FANOUT, Node},
     tree::Root,
 };
 use crate::{
@@ -24,7 +25,7 @@ pub(crate) struct LeafGuard<'a, H: Host> {
     shared: &'a Memory<H>,
     root: &'a Root<H>,
     node: Ref<'a, Node<H>>,
-    leaf: Ref<'a, Leaf>,
+    leaf: Leaf<'a>,
     position: u64,
     /// A [`Detached`] has the leaf: it does not go back to the pool when unlinked.
     detached: bool,
@@ -39,7 +40,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         shared: &'a Memory<H>,
         root: &'a Root<H>,
         node: Ref<'a, Node<H>>,
-        leaf: Ref<'a, Leaf>,
+        leaf: Leaf<'a>,
         position: u64,
         entered: Entered<'a, H>,
     ) -> Self {
@@ -49,22 +50,61 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     /// The word in the slot of `position`, which lies in this leaf.
     pub(crate) fn get(&self, position: u64) -> Word {
         // Relaxed: taking the lock was an Acquire, and only its holders write.
-        self.leaf.slot(position).load(Ordering::Relaxed)
+        self.leaf.load(position, Ordering::Relaxed)
     }
 
-    /// Puts `word`, or nothing where it is null, into the slot of `position`. Returns the
-    /// word that was there.
-    pub(crate) fn replace(&mut self, position: u64, word: Word) -> Word {
-        let slot = self.leaf.slot(position);
-        let old = slot.load(Ordering::Relaxed);
-        // Release: readers without the lock find what the word refers to.
-        slot.store(word, Ordering::Release);
+    /// True if this leaf can hold the word; if not, [`widen`](Self::widen) it first.
+    pub(crate) fn holds(&self, word: Word) -> bool {
+        self.leaf.holds(word)
+    }
+
+    /// Puts `word`, or nothing where it is null, into the slot of `position`, and returns
+    /// the word that was there. `Err` with the word where the leaf is too narrow for it.
+    #[inline]
+    pub(crate) fn replace(
+        &mut self,
+        position: u64,
+        word: Word,
+    ) -> core::result::Result<Word, Word> {
+        if !self.leaf.holds(word) {
+            return Err(word);
+        }
+        let old = self.leaf.load(position, Ordering::Relaxed);
+        self.leaf.store(position, word);
         match (old.is_null(), word.is_null()) {
             (true, false) => self.set_count(self.count().wrapping_add(1)),
             (false, true) => self.set_count(self.count().wrapping_sub(1)),
             _ => {}
         }
-        old
+        Ok(old)
+    }
+
+    /// Takes the word at `position` out; null where there is none.
+    #[inline]
+    pub(crate) fn take(&mut self, position: u64) -> Word {
+        // Null fits every leaf.
+        self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
+    }
+
+    /// Moves all words to `wide`, an unused leaf, which takes this one's place.
+    #[cold]
+    pub(super) fn widen(&mut self, wide: Leaf<'a>) {
+        for position in 0..FANOUT as u64 {
+            wide.store(position, self.leaf.load(position, Ordering::Relaxed));
+        }
+        let narrow = core::mem::replace(&mut self.leaf, wide);
+        // Release: readers find the words. INVARIANT: `LOCK` stays set.
+        let word = Child::from_leaf(wide).locked();
+        self.node.child(1, self.position).store(word.0, Ordering::Release);
+        {
+            let _state = self.node.get().state.lock(&self.shared.host);
+            self.node.bump_version();
+        }
+        for position in 0..FANOUT as u64 {
+            narrow.store(position, core::ptr::null_mut());
+        }
+        // SAFETY: out of the tree, and emptied.
+        unsafe { self.shared.give_leaf(narrow) };
     }
 
     /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records.
@@ -114,7 +154,7 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
             return self.unlink();
         }
         // Release: the next holder finds what we wrote.
-        let unlocked = Child::from_leaf(self.leaf.as_ptr());
+        let unlocked = Child::from_leaf(self.leaf);
         self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
     }
 }
@@ -125,7 +165,7 @@ impl<H: Host> LeafGuard<'_, H> {
         self.root.unlink(self.shared, self.node, self.position);
         if !self.detached {
             // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
-            unsafe { self.shared.leaves.give(&self.shared.host, self.leaf.as_ptr()) };
+            unsafe { self.shared.give_leaf(self.leaf) };
         }
     }
 }
@@ -133,22 +173,20 @@ impl<H: Host> LeafGuard<'_, H> {
 /// A leaf that is in no tree any more, with the records that were in it.
 pub(crate) struct Detached<'a, H: Host> {
     shared: &'a Memory<H>,
-    leaf: Ref<'a, Leaf>,
+    leaf: Leaf<'a>,
 }
 
 impl<H: Host> Detached<'_, H> {
     /// Takes each record out, in the order of positions.
     pub(crate) fn for_each(self, mut each: impl FnMut(Word)) {
         for position in 0..FANOUT as u64 {
-            let slot = self.leaf.slot(position);
-            let word = slot.load(Ordering::Relaxed);
+            let word = self.leaf.load(position, Ordering::Relaxed);
             if !word.is_null() {
-                // Release: see `Visit::valid`; a late reader may find this null.
-                slot.store(core::ptr::null_mut(), Ordering::Release);
+                self.leaf.store(position, core::ptr::null_mut());
                 each(word);
             }
         }
         // SAFETY: from the leaves' pool, out of the tree, and empty now.
-        unsafe { self.shared.leaves.give(&self.shared.host, self.leaf.as_ptr()) };
+        unsafe { self.shared.give_leaf(self.leaf) };
     }
 }

@@ -1,9 +1,12 @@
-//! The memory of the trees: one pool of leaves and one of nodes, and a kit of both
-//! gathered before any lock is taken.
+//! The memory of the trees: pools of leaves and nodes, and a kit of both gathered before
+//! any lock is taken.
 
 use core::ptr::NonNull;
 
-use super::node::{Leaf, Node};
+use super::{
+    leaf::{Leaf, Narrow, Wide, Word, is_small},
+    node::Node,
+};
 use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host},
@@ -14,12 +17,13 @@ use crate::{
 pub(super) struct Memory<H: Host> {
     pub(super) host: H,
     pub(super) nodes: Pool<H, Node<H>>,
-    pub(super) leaves: Pool<H, Leaf>,
+    pub(super) wides: Pool<H, Wide>,
+    pub(super) narrows: Pool<H, Narrow>,
 }
 
 impl<H: Host> Memory<H> {
     pub(super) const fn new(host: H) -> Self {
-        Self { host, nodes: Pool::new(), leaves: Pool::new() }
+        Self { host, nodes: Pool::new(), wides: Pool::new(), narrows: Pool::new() }
     }
 
     /// The node at a pointer found in a tree, or in what was one.
@@ -29,10 +33,38 @@ impl<H: Host> Memory<H> {
         unsafe { Ref::new(node) }
     }
 
-    /// The leaf at a pointer found in a tree, or in what was one.
-    pub(super) fn leaf(&self, leaf: NonNull<Leaf>) -> Ref<'_, Leaf> {
+    /// The wide leaf at a pointer found in a tree, or in what was one.
+    pub(super) fn wide(&self, leaf: NonNull<Wide>) -> Ref<'_, Wide> {
         // SAFETY: as for nodes.
         unsafe { Ref::new(leaf) }
+    }
+
+    /// The narrow leaf at a pointer found in a tree, or in what was one.
+    pub(super) fn narrow(&self, leaf: NonNull<Narrow>) -> Ref<'_, Narrow> {
+        // SAFETY: as for nodes.
+        unsafe { Ref::new(leaf) }
+    }
+
+    /// An empty leaf that holds `word`, narrow if that will do.
+    fn take_leaf(&self, word: Word, flags: AllocFlags) -> Option<Leaf<'_>> {
+        if is_small(word) {
+            if let Some(leaf) = self.narrows.take(&self.host, flags) {
+                return Some(Leaf::Narrow(self.narrow(leaf)));
+            }
+        }
+        self.wides.take(&self.host, flags).map(|leaf| Leaf::Wide(self.wide(leaf)))
+    }
+
+    /// # Safety
+    /// The leaf came from [`take_leaf`](Self::take_leaf), is in no tree, and all its slots
+    /// are null.
+    pub(super) unsafe fn give_leaf(&self, leaf: Leaf<'_>) {
+        match leaf {
+            // SAFETY: the caller's promise.
+            Leaf::Wide(leaf) => unsafe { self.wides.give(&self.host, leaf.as_ptr()) },
+            // SAFETY: the caller's promise.
+            Leaf::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
+        }
     }
 }
 
@@ -41,7 +73,7 @@ impl<H: Host> Memory<H> {
 pub(super) struct Kit<'a, H: Host> {
     pub(super) shared: &'a Memory<H>,
     nodes: Stack,
-    leaf: Option<NonNull<Leaf>>,
+    leaf: Option<Leaf<'a>>,
 }
 
 impl<'a, H: Host> Kit<'a, H> {
@@ -49,17 +81,16 @@ impl<'a, H: Host> Kit<'a, H> {
         Self { shared, nodes: Stack::new(), leaf: None }
     }
 
-    /// Sees to it that the kit holds `nodes` nodes and a leaf.
-    #[cold]
-    pub(super) fn fill(&mut self, nodes: u32, flags: AllocFlags) -> Result<()> {
-        let Memory { host, nodes: pool, leaves } = self.shared;
+    /// Sees to it that the kit holds `nodes` nodes and a leaf that holds `word`.
+    pub(super) fn fill(&mut self, nodes: u32, word: Word, flags: AllocFlags) -> Result<()> {
+        let Memory { host, nodes: pool, .. } = self.shared;
         while self.nodes.len() < nodes as usize {
             let node = pool.take(host, flags).ok_or(Error::NoMemory)?;
             // SAFETY: just taken from the pool, and given to the stack here.
             unsafe { self.nodes.push(node.cast()) };
         }
         if self.leaf.is_none() {
-            self.leaf = Some(leaves.take(host, flags).ok_or(Error::NoMemory)?);
+            self.leaf = Some(self.shared.take_leaf(word, flags).ok_or(Error::NoMemory)?);
         }
         Ok(())
     }
@@ -74,21 +105,21 @@ impl<'a, H: Host> Kit<'a, H> {
     }
 
     /// Hands out the leaf.
-    pub(super) fn leaf(&mut self) -> Option<NonNull<Leaf>> {
+    pub(super) fn leaf(&mut self) -> Option<Leaf<'a>> {
         self.leaf.take()
     }
 }
 
 impl<H: Host> Drop for Kit<'_, H> {
     fn drop(&mut self) {
-        let Memory { host, nodes, leaves } = self.shared;
+        let Memory { host, nodes, .. } = self.shared;
         while let Some(node) = self.nodes.pop() {
             // SAFETY: taken from this pool by `fill`, and as empty as it was.
             unsafe { nodes.give(host, node.cast()) };
         }
         if let Some(leaf) = self.leaf.take() {
             // SAFETY: as above.
-            unsafe { leaves.give(host, leaf) };
+            unsafe { self.shared.give_leaf(leaf) };
         }
     }
 }

@@ -15,6 +15,7 @@
 //! Nothing is allocated, and nothing given back, with a lock held.
 
 mod guard;
+mod leaf;
 mod memory;
 mod node;
 mod tree;
@@ -23,15 +24,15 @@ mod tree;
 mod tests;
 
 pub(crate) use guard::LeafGuard;
-pub(crate) use node::{FANOUT, Word};
+pub(crate) use leaf::{Word, is_small};
 
 use memory::Memory;
-use node::{LEVEL_MAX, SLOT_MASK};
+use node::{FANOUT, LEVEL_MAX, SLOT_MASK};
 use tree::Root;
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
-    error::Result,
+    error::{Error, Result},
     host::{AllocFlags, Host},
     sync::spin_loop,
 };
@@ -45,6 +46,9 @@ pub(crate) struct Index<H: Host> {
     memory: Memory<H>,
     roots: [Root<H>; TYPES],
 }
+
+/// A word that only wide leaves hold; never stored.
+const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 
 /// The nodes that one insertion may need: those down to its leaf, and those the tree
 /// grows by.
@@ -84,10 +88,16 @@ impl<H: Host> Index<H> {
         self.root(entry.swap_type()).find(&self.memory, entry.raw())
     }
 
-    /// Locks the leaf of `entry`, linking one where there is none. On an error the index
-    /// is as before. May sleep where `flags` allow it, before the lock is taken.
-    pub(crate) fn ensure(&self, entry: SwapEntry, flags: AllocFlags) -> Result<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).ensure(&self.memory, entry.raw(), flags)
+    /// Locks the leaf of `entry` once it can hold `word`, linking or widening it first. On
+    /// an error the index is as before. May sleep where `flags` allow it, before the lock is
+    /// taken.
+    pub(crate) fn ensure(
+        &self,
+        entry: SwapEntry,
+        word: Word,
+        flags: AllocFlags,
+    ) -> Result<LeafGuard<'_, H>> {
+        self.root(entry.swap_type()).ensure(&self.memory, entry.raw(), word, flags)
     }
 
     /// Locks the leaves of two entries and calls `body`; where they share a leaf, the
@@ -140,9 +150,7 @@ impl<H: Host> Index<H> {
             let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
             for place in &mut batch {
                 while place.is_null() && position <= end.min(last) {
-                    if !leaf.get(position).is_null() {
-                        *place = leaf.replace(position, core::ptr::null_mut());
-                    }
+                    *place = leaf.take(position);
                     position = position.wrapping_add(1);
                 }
             }
@@ -184,8 +192,8 @@ impl<H: Host> Index<H> {
     /// Sees to it that `nr` later insertions within one aligned run find leaves and nodes
     /// when the host has none. Zero gives the reserve back.
     pub(crate) fn set_reserve(&self, nr: usize) -> Result<()> {
-        let Memory { host, nodes, leaves } = &self.memory;
-        // A range is staged in a tree of its own first, so twice: one leaf for each 64
+        let Memory { host, nodes, wides, .. } = &self.memory;
+        // Wide leaves hold everything. A range is staged in a tree of its own first, so twice: one leaf for each 64
         // entries begun, the nodes above them, and a path to the top with its growth.
         let (leaf_count, node_count) = if nr == 0 {
             (0, 0)
@@ -194,26 +202,28 @@ impl<H: Host> Index<H> {
             let node_count = leaf_count.div_ceil(FANOUT - 1).saturating_add(PATH_MAX);
             (leaf_count.saturating_mul(2), node_count.saturating_mul(2))
         };
-        let before = leaves.reserved(host);
-        leaves.set_reserve(host, leaf_count)?;
+        let before = wides.reserved(host);
+        wides.set_reserve(host, leaf_count)?;
         nodes.set_reserve(host, node_count).inspect_err(|_| {
             // Lowering a reserve allocates nothing; raising it back to what it was is not
             // needed, since it was not lowered if the nodes' was to be raised.
-            let _ = leaves.set_reserve(host, before);
+            let _ = wides.set_reserve(host, before);
         })
     }
 
     /// Bytes held from the host: for leaves and nodes in use or pooled, and in reserve.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let Memory { host, nodes, leaves } = &self.memory;
-        let held = nodes.bytes(host).saturating_add(leaves.bytes(host));
-        (held, nodes.reserved_bytes(host).saturating_add(leaves.reserved_bytes(host)))
+        let Memory { host, nodes, wides, narrows } = &self.memory;
+        let leaves = wides.bytes(host).saturating_add(narrows.bytes(host));
+        let reserved = nodes.reserved_bytes(host).saturating_add(wides.reserved_bytes(host));
+        (nodes.bytes(host).saturating_add(leaves), reserved)
     }
 
     /// Gives pooled memory back to the host; returns the bytes.
     pub(crate) fn shrink(&mut self) -> usize {
-        let Memory { host, nodes, leaves } = &mut self.memory;
-        nodes.shrink(host).saturating_add(leaves.shrink(host))
+        let Memory { host, nodes, wides, narrows } = &mut self.memory;
+        let leaves = wides.shrink(host).saturating_add(narrows.shrink(host));
+        nodes.shrink(host).saturating_add(leaves)
     }
 }
 
@@ -223,9 +233,10 @@ impl<H: Host> Drop for Index<H> {
         for ty in SwapType::all() {
             self.drain(EntryRange::area(ty), &mut |_| {});
         }
-        let Memory { host, nodes, leaves } = &mut self.memory;
+        let Memory { host, nodes, wides, narrows } = &mut self.memory;
         nodes.clear(host);
-        leaves.clear(host);
+        wides.clear(host);
+        narrows.clear(host);
     }
 }
 
@@ -245,15 +256,17 @@ impl<'a, H: Host> Staged<'a, H> {
     /// Stages `word` for `entry`, which lies in the range and has none staged.
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let position = entry.raw() | STAGED;
-        self.root.ensure(&self.index.memory, position, flags)?.replace(position, word);
-        Ok(())
+        // Wide, for it takes the index's words in exchange, whatever they are.
+        let mut leaf = self.root.ensure(&self.index.memory, position, WIDE, flags)?;
+        leaf.replace(position, word).map(drop).map_err(|_| Error::NoMemory)
     }
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
     /// was staged, and this what was there. On an error the index is as before.
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
         for entry in self.leaves() {
-            let pinned = self.index.ensure(entry, flags).and_then(|mut leaf| leaf.pin());
+            let pinned = self.index.ensure(entry, self.widest(entry), flags);
+            let pinned = pinned.and_then(|mut leaf| leaf.pin());
             if let Err(error) = pinned {
                 for entry in self.leaves().take_while(|&before| before != entry) {
                     if let Some(mut leaf) = self.index.find(entry) {
@@ -272,8 +285,13 @@ impl<'a, H: Host> Staged<'a, H> {
             };
             for position in position..=position | SLOT_MASK {
                 let word = staged.get(position | STAGED);
-                if !word.is_null() {
-                    staged.replace(position | STAGED, leaf.replace(position, word));
+                if word.is_null() {
+                    continue;
+                }
+                // Both hold what they get: `leaf` was made to, and leaves never get narrower
+                // while pinned; staged leaves are wide.
+                if let Ok(old) = leaf.replace(position, word) {
+                    let _ = staged.replace(position | STAGED, old);
                 }
             }
             leaf.unpin();
@@ -285,6 +303,16 @@ impl<'a, H: Host> Staged<'a, H> {
     pub(crate) fn finish(self, each: &mut dyn FnMut(Word)) {
         let (first, last) = (self.range.first().raw(), self.range.last().raw());
         self.index.drain_root(&self.root, first | STAGED, last | STAGED, each);
+    }
+
+    /// A word as wide as any that is staged in the leaf of `entry`.
+    fn widest(&self, entry: SwapEntry) -> Word {
+        let position = entry.raw();
+        let staged = self.root.find(&self.index.memory, position | STAGED);
+        let all_small = staged.is_some_and(|staged| {
+            (position..=position | SLOT_MASK).all(|p| is_small(staged.get(p | STAGED)))
+        });
+        if all_small { core::ptr::null_mut() } else { WIDE }
     }
 
     /// The first entry in each leaf that holds staged words.

@@ -1,7 +1,8 @@
-//! What the tree is made of: leaves of 64 slots, nodes of 64 children.
+//! Nodes of 64 children, and the words that lead to them and to leaves.
 
 use core::{ptr::NonNull, sync::atomic::Ordering};
 
+use super::{leaf::Leaf, memory::Memory};
 use crate::{
     entry::{OFFSET_BITS, OFFSET_MAX},
     host::{Host, Lock},
@@ -20,47 +21,19 @@ pub(super) const LEVEL_MAX: u32 = 9;
 /// The key of a node that is not in a tree. No position has this key: levels end at 9.
 pub(super) const NO_KEY: u64 = u64::MAX;
 
-/// A record's slot: null, or a word that only the index's user understands.
-pub(crate) type Word = *mut u8;
-
-/// 64 slots and nothing else: 512 bytes, so that an allocator of powers of two wastes
-/// none. What there is to know about a leaf stands in the node above it.
-///
-/// # Invariants
-/// While unused, all slots but the first are null; the first is the pool's link.
-#[repr(C, align(64))]
-pub(crate) struct Leaf {
-    slots: [AtomicPtr<u8>; FANOUT],
-}
-
-impl Leaf {
-    /// The slot of `position`: its lowest six bits choose.
-    pub(super) fn slot(&self, position: u64) -> &AtomicPtr<u8> {
-        choose(&self.slots, position)
-    }
-}
-
-// SAFETY: the first field is an array of `AtomicPtr`; the others are atomics too.
-unsafe impl Pooled for Leaf {
-    unsafe fn init(at: NonNull<Self>) {
-        let empty = Self { slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT] };
-        // SAFETY: the caller owns memory of this layout.
-        unsafe { at.write(empty) };
-    }
-}
-
 /// A child as its parent keeps it: a pointer with what must be known about it in the
 /// bits that alignment leaves free.
 ///
 /// | bit | meaning |
 /// |---|---|
 /// | 0, `LOCK` | the leaf, its count and this word belong to whoever set the bit |
-/// | 1, `LEAF` | the child is a [`Leaf`]; clear: a [`Node`] |
+/// | 1, `WIDE` | the child is a wide leaf |
+/// | 2, `NARROW` | the child is a narrow leaf; neither: a [`Node`] |
 /// | 6 up | the pointer, every upper bit kept (KASAN tags, 52-bit addresses) |
 ///
 /// # Invariants
-/// A pointer with `LEAF` set is to memory of the leaves' pool, one without it to memory
-/// of the nodes' pool. This holds for every word ever found in a node, of whatever
+/// A pointer marked as a leaf of a kind is to memory of the pool of that kind, one that
+/// is not to memory of the nodes' pool. This holds for every word ever found in a node, of whatever
 /// tree or none, and is what makes a walk without locks safe: memory of a pool
 /// never changes its type.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,18 +41,23 @@ pub(super) struct Child(pub(super) *mut u8);
 
 impl Child {
     const LOCK: usize = 1;
-    const LEAF: usize = 2;
+    const WIDE: usize = 2;
+    const NARROW: usize = 4;
     const BITS: usize = 63;
 
-    pub(super) fn from_leaf(leaf: NonNull<Leaf>) -> Self {
-        // INVARIANT: a leaf of the pool is marked as one.
-        // Added rather than or-ed: alignment leaves the bit clear, and it costs one
-        // instruction less.
-        Self(leaf.as_ptr().cast::<u8>().wrapping_byte_add(Self::LEAF))
+    pub(super) fn from_leaf(leaf: Leaf<'_>) -> Self {
+        // INVARIANT: marked as what it is. Added rather than or-ed: alignment leaves the
+        // bits clear, and it costs an instruction less.
+        match leaf {
+            Leaf::Wide(leaf) => Self(leaf.as_ptr().as_ptr().wrapping_byte_add(Self::WIDE).cast()),
+            Leaf::Narrow(leaf) => {
+                Self(leaf.as_ptr().as_ptr().wrapping_byte_add(Self::NARROW).cast())
+            }
+        }
     }
 
     pub(super) fn from_node<H: Host>(node: NonNull<Node<H>>) -> Self {
-        // INVARIANT: alignment leaves `LEAF` clear.
+        // INVARIANT: alignment leaves the marks clear.
         Self(node.as_ptr().cast())
     }
 
@@ -93,19 +71,23 @@ impl Child {
     }
 
     /// The leaf, where this is one.
-    pub(super) fn leaf(self) -> Option<NonNull<Leaf>> {
-        if self.0.addr() & Self::LEAF == 0 {
-            return None;
+    #[inline]
+    pub(super) fn leaf<H: Host>(self, memory: &Memory<H>) -> Option<Leaf<'_>> {
+        let pointer = self.0.map_addr(|a| a & !Self::BITS);
+        if self.0.addr() & Self::WIDE != 0 {
+            NonNull::new(pointer.cast()).map(|leaf| Leaf::Wide(memory.wide(leaf)))
+        } else if self.0.addr() & Self::NARROW != 0 {
+            NonNull::new(pointer.cast()).map(|leaf| Leaf::Narrow(memory.narrow(leaf)))
+        } else {
+            None
         }
-        NonNull::new(self.0.map_addr(|a| a & !Self::BITS).cast())
     }
 
     /// The node, where this is one.
+    #[inline]
     pub(super) fn node<H: Host>(self) -> Option<NonNull<Node<H>>> {
-        if self.0.addr() & Self::LEAF != 0 {
-            return None;
-        }
-        NonNull::new(self.0.map_addr(|a| a & !Self::BITS).cast())
+        // A node's word has no bits to mask: nodes' words are never locked.
+        if self.0.addr() & Self::BITS == 0 { NonNull::new(self.0.cast()) } else { None }
     }
 }
 
@@ -119,6 +101,8 @@ impl Child {
 ///   this node's, is used for anything else.
 /// - A child word turns from null to a child only under `state`; back to null only
 ///   under `state` and, for a leaf, with the word's `LOCK` held.
+/// - While `LOCK` is held, the child may become another leaf with the same words; the
+///   version grows before the old one is used for anything else.
 /// - `count[i]` belongs to whoever holds the `LOCK` of `children[i]`: the records of
 ///   that leaf plus the pins on it. A leaf that nobody has locked has a count above 0.
 /// - A node in a tree has at least one child, except while `state` is held.
@@ -215,7 +199,7 @@ pub(super) fn level_for(offset: u64) -> u32 {
 }
 
 /// Element `number % 64`, in bounds by construction.
-fn choose<T>(array: &[T; FANOUT], number: u64) -> &T {
+pub(super) fn choose<T>(array: &[T; FANOUT], number: u64) -> &T {
     let [first, ..] = array;
     array.get(number as usize & (FANOUT - 1)).unwrap_or(first)
 }

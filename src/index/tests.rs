@@ -13,11 +13,12 @@ fn entry(ty: u32, offset: u64) -> SwapEntry {
 }
 
 fn insert(index: &Index<TestHost>, entry: SwapEntry, value: usize) -> Result<usize> {
-    Ok(index.ensure(entry, AllocFlags::MAY_SLEEP)?.replace(entry.raw(), word(value)).addr())
+    let mut leaf = index.ensure(entry, word(value), AllocFlags::MAY_SLEEP)?;
+    Ok(leaf.replace(entry.raw(), word(value)).unwrap().addr())
 }
 
 fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {
-    index.find(entry).map_or(0, |mut leaf| leaf.replace(entry.raw(), core::ptr::null_mut()).addr())
+    index.find(entry).map_or(0, |mut leaf| leaf.take(entry.raw()).addr())
 }
 
 fn drain(index: &Index<TestHost>, first: SwapEntry, nr: usize) -> Vec<usize> {
@@ -92,8 +93,10 @@ fn index_agrees_with_a_map_under_random_operations() {
             let at = entry([0, 1, 31][random.below(3) as usize], random.offset());
             match random.below(10) {
                 0..5 => {
-                    let old = insert(&index, at, step * 2 + 1).unwrap();
-                    assert_eq!(model.insert(at, step * 2 + 1), (old != 0).then_some(old));
+                    // Mostly small words: leaves are born narrow and widened later.
+                    let value = if random.below(9) == 0 { step * 256 + 1 } else { step % 127 + 1 };
+                    let old = insert(&index, at, value).unwrap();
+                    assert_eq!(model.insert(at, value), (old != 0).then_some(old));
                 }
                 5..8 => assert_eq!(take(&index, at), model.remove(&at).unwrap_or(0)),
                 8 => {
@@ -261,14 +264,16 @@ fn tag_13_tag_14_threads_on_few_leaves_lose_and_mix_nothing() {
                             | 1
                     };
                     let seen = index.get(at).addr();
-                    assert!(seen == 0 || seen & 0xffff == stamp(0) & 0xffff, "{at:?} {seen:#x}");
+                    let own = seen & 0xffff == stamp(0) & 0xffff;
+                    assert!(seen <= 0xff || own, "{at:?} {seen:#x}");
                     if owner != thread {
                         continue;
                     }
                     assert_eq!(seen, mine.get(&at).copied().unwrap_or(0));
                     if random.below(2) == 0 {
-                        let old = insert(index, at, stamp(step)).unwrap();
-                        assert_eq!(mine.insert(at, stamp(step)).unwrap_or(0), old);
+                        let value = if step % 3 == 0 { stamp(step) } else { step % 127 + 1 };
+                        let old = insert(index, at, value).unwrap();
+                        assert_eq!(mine.insert(at, value).unwrap_or(0), old);
                     } else {
                         assert_eq!(take(index, at), mine.remove(&at).unwrap_or(0));
                     }

@@ -7,8 +7,9 @@ use core::{hint::spin_loop, ptr::NonNull};
 
 use super::{
     guard::LeafGuard,
+    leaf::{Leaf, Word},
     memory::{Kit, Memory},
-    node::{Child, FANOUT, Leaf, NO_KEY, Node, Word, below, child_number, key, level_for},
+    node::{Child, FANOUT, NO_KEY, Node, below, child_number, key, level_for},
 };
 use crate::{
     entry::OFFSET_MAX,
@@ -144,9 +145,9 @@ impl<H: Host> Root<H> {
             let Place::Child(visit) = self.walk(shared, position) else {
                 return core::ptr::null_mut();
             };
-            let word = match visit.child.leaf() {
+            let word = match visit.child.leaf(shared) {
                 // Acquire: what the word refers to was stored before it.
-                Some(leaf) => shared.leaf(leaf).slot(position).load(Ordering::Acquire),
+                Some(leaf) => leaf.load(position, Ordering::Acquire),
                 None => core::ptr::null_mut(),
             };
             if visit.valid() {
@@ -165,10 +166,8 @@ impl<H: Host> Root<H> {
     ) -> Option<LeafGuard<'a, H>> {
         loop {
             let Place::Child(visit) = self.walk(shared, position) else { return None };
-            let (leaf, word) = match visit.child.leaf() {
-                Some(leaf) => {
-                    (Some(leaf), shared.leaf(leaf).slot(position).load(Ordering::Acquire))
-                }
+            let (leaf, word) = match visit.child.leaf(shared) {
+                Some(leaf) => (Some(leaf), leaf.load(position, Ordering::Acquire)),
                 None => (None, core::ptr::null_mut()),
             };
             match leaf {
@@ -193,7 +192,7 @@ impl<H: Host> Root<H> {
     ) -> Option<LeafGuard<'a, H>> {
         loop {
             let Place::Child(visit) = self.walk(shared, position) else { return None };
-            match visit.child.leaf() {
+            match visit.child.leaf(shared) {
                 Some(leaf) => {
                     if let Some(guard) = self.try_lock(shared, &visit, leaf) {
                         return Some(guard);
@@ -214,7 +213,7 @@ impl<H: Host> Root<H> {
         position: u64,
     ) -> core::result::Result<Option<LeafGuard<'a, H>>, ()> {
         let Place::Child(visit) = self.walk(shared, position) else { return Ok(None) };
-        match visit.child.leaf() {
+        match visit.child.leaf(shared) {
             Some(leaf) => self.try_lock(shared, &visit, leaf).map(Some).ok_or(()),
             None if visit.valid() => Ok(None),
             None => Err(()),
@@ -226,7 +225,7 @@ impl<H: Host> Root<H> {
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: NonNull<Leaf>,
+        leaf: Leaf<'a>,
     ) -> Option<LeafGuard<'a, H>> {
         let unlocked = visit.child;
         if unlocked.is_locked() || visit.level != 1 {
@@ -243,7 +242,6 @@ impl<H: Host> Root<H> {
         )
         .ok()?;
         if visit.still_placed() {
-            let leaf = shared.leaf(leaf);
             return Some(LeafGuard::new(shared, self, visit.node, leaf, visit.position, entered));
         }
         // The node was reused: this is the leaf of another position.
@@ -251,39 +249,54 @@ impl<H: Host> Root<H> {
         None
     }
 
-    /// Locks the leaf of `position`, linking one where there is none.
+    /// Locks the leaf of `position` once it can hold `word`: links one where there is none,
+    /// widens one that is too narrow.
     #[inline]
     pub(super) fn ensure<'a>(
         &'a self,
         shared: &'a Memory<H>,
         position: u64,
+        word: Word,
         flags: AllocFlags,
     ) -> Result<LeafGuard<'a, H>> {
         match self.find(shared, position) {
-            Some(guard) => Ok(guard),
-            None => self.ensure_absent(shared, position, flags),
+            Some(guard) if guard.holds(word) => Ok(guard),
+            // Not under the lock: what follows allocates.
+            found => {
+                drop(found);
+                self.ensure_new(shared, position, word, flags)
+            }
         }
     }
 
-    /// Locks the leaf of `position`, linking one unless someone else did so first.
     #[cold]
-    fn ensure_absent<'a>(
+    fn ensure_new<'a>(
         &'a self,
         shared: &'a Memory<H>,
         position: u64,
+        word: Word,
         flags: AllocFlags,
     ) -> Result<LeafGuard<'a, H>> {
         let mut kit = Kit::new(shared);
         loop {
             match self.walk(shared, position) {
-                Place::Child(visit) => match visit.child.leaf() {
-                    Some(leaf) => {
+                Place::Child(visit) => match visit.child.leaf(shared) {
+                    Some(leaf) if leaf.holds(word) => {
                         if let Some(guard) = self.try_lock(shared, &visit, leaf) {
                             return Ok(guard);
                         }
                     }
+                    Some(leaf) => {
+                        kit.fill(0, word, flags)?;
+                        if let Some(mut guard) = self.try_lock(shared, &visit, leaf) {
+                            if let Some(wide) = kit.leaf() {
+                                guard.widen(wide);
+                                return Ok(guard);
+                            }
+                        }
+                    }
                     None if visit.valid() => {
-                        kit.fill(visit.level.wrapping_sub(1), flags)?;
+                        kit.fill(visit.level.wrapping_sub(1), word, flags)?;
                         if let Some(guard) = self.link(shared, &visit, &mut kit) {
                             return Ok(guard);
                         }
@@ -292,7 +305,7 @@ impl<H: Host> Root<H> {
                 },
                 Place::Empty => {
                     let level = level_for(position & OFFSET_MAX);
-                    kit.fill(level, flags)?;
+                    kit.fill(level, word, flags)?;
                     if let Some(guard) = self.plant(shared, position, level, &mut kit) {
                         return Ok(guard);
                     }
@@ -302,7 +315,7 @@ impl<H: Host> Root<H> {
                     // so ask for all now: an error must leave the tree as it was.
                     let target = level_for(position & OFFSET_MAX);
                     let nodes = target.wrapping_sub(level).wrapping_add(target.wrapping_sub(1));
-                    kit.fill(nodes, flags)?;
+                    kit.fill(nodes, word, flags)?;
                     self.grow(shared, top, level, position, &mut kit);
                 }
             }
@@ -485,7 +498,7 @@ impl<H: Host> Root<H> {
         while position <= last {
             // An empty or a low tree ends the search.
             let Place::Child(visit) = self.walk(shared, position) else { return None };
-            match visit.child.leaf() {
+            match visit.child.leaf(shared) {
                 Some(leaf) => {
                     if let Some(guard) = self.try_lock(shared, &visit, leaf) {
                         return Some((guard, position));
@@ -520,7 +533,7 @@ struct Chain<'a, H: Host> {
     top: Option<Ref<'a, Node<H>>>,
     /// The leaf's node, the place above or the lowest of the chain.
     node: Ref<'a, Node<H>>,
-    leaf: Ref<'a, Leaf>,
+    leaf: Leaf<'a>,
 }
 
 impl<'a, H: Host> Chain<'a, H> {
@@ -565,7 +578,7 @@ impl<'a, H: Host> Chain<'a, H> {
                 Child::from_node(top.as_ptr())
             }
         };
-        Some(Self { child, top, node, leaf: kit.shared.leaf(leaf) })
+        Some(Self { child, top, node, leaf })
     }
 
     /// Gives the chain's nodes their keys, now that they are linked, and the leaf's lock

@@ -1,0 +1,120 @@
+//! Leaves: 64 slots, in 512 bytes or in 64.
+//!
+//! Whatever a slot word means, the index looks at its size: where all words of a leaf
+//! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
+//! such pages come in herds.
+
+use core::ptr::NonNull;
+
+use super::node::{FANOUT, choose};
+use crate::{
+    pool::{Pooled, Ref},
+    sync::{AtomicPtr, Ordering},
+};
+
+/// A record's slot: null, or a word that only the index's user understands.
+pub(crate) type Word = *mut u8;
+
+/// The largest word that fits a byte.
+const SMALL_MAX: usize = 0xff;
+
+/// True if a leaf of bytes can hold the word.
+pub(crate) fn is_small(word: Word) -> bool {
+    word.addr() <= SMALL_MAX
+}
+
+/// 64 words and nothing else: 512 bytes, so that an allocator of powers of two wastes
+/// none. What there is to know about a leaf stands in the node above it.
+///
+/// # Invariants
+/// While unused, all slots but the first are null; the first is the pool's link.
+#[repr(C, align(64))]
+pub(crate) struct Wide {
+    slots: [AtomicPtr<u8>; FANOUT],
+}
+
+// SAFETY: it begins with an `AtomicPtr`, and is made of nothing else.
+unsafe impl Pooled for Wide {
+    unsafe fn init(at: NonNull<Self>) {
+        let empty = Self { slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT] };
+        // SAFETY: the caller owns memory of this layout.
+        unsafe { at.write(empty) };
+    }
+}
+
+/// 64 small words, eight to a machine word, slot `i` in byte `i % 8` of word `i / 8`.
+///
+/// Machine words rather than bytes, so that no access overlaps the pool's link with
+/// another size.
+///
+/// # Invariants
+/// As for [`Wide`].
+#[repr(C, align(64))]
+pub(crate) struct Narrow {
+    eights: [AtomicPtr<u8>; FANOUT / 8],
+}
+
+// SAFETY: it begins with an `AtomicPtr`, and is made of nothing else.
+unsafe impl Pooled for Narrow {
+    unsafe fn init(at: NonNull<Self>) {
+        let empty = Self { eights: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT / 8] };
+        // SAFETY: the caller owns memory of this layout.
+        unsafe { at.write(empty) };
+    }
+}
+
+impl Narrow {
+    /// The machine word of a slot, and how far up in it the slot lies.
+    fn eight(&self, position: u64) -> (&AtomicPtr<u8>, u32) {
+        let [first, ..] = &self.eights;
+        let number = (position >> 3) as usize & (FANOUT / 8 - 1);
+        // In bounds by the mask.
+        (self.eights.get(number).unwrap_or(first), (position as u32 & 7).wrapping_mul(8))
+    }
+}
+
+/// A leaf of either kind.
+#[derive(Clone, Copy)]
+pub(super) enum Leaf<'a> {
+    Wide(Ref<'a, Wide>),
+    Narrow(Ref<'a, Narrow>),
+}
+
+impl Leaf<'_> {
+    /// The word in the slot of `position`: its lowest six bits choose.
+    #[inline]
+    pub(super) fn load(self, position: u64, ordering: Ordering) -> Word {
+        match self {
+            Self::Wide(leaf) => choose(&leaf.slots, position).load(ordering),
+            Self::Narrow(leaf) => {
+                let (eight, shift) = leaf.eight(position);
+                let word = eight.load(ordering).addr() >> shift & SMALL_MAX;
+                core::ptr::without_provenance_mut(word)
+            }
+        }
+    }
+
+    /// True if the leaf can hold the word.
+    #[inline]
+    pub(super) fn holds(self, word: Word) -> bool {
+        matches!(self, Self::Wide(_)) || is_small(word)
+    }
+
+    /// Puts a word that the leaf [`holds`](Self::holds) into the slot of `position`. The
+    /// caller has the leaf's lock, or the leaf to itself.
+    #[inline]
+    pub(super) fn store(self, position: u64, word: Word) {
+        // Release: readers that take no lock find what the word refers to; and see
+        // `Visit::valid` for why a null must be released, too.
+        match self {
+            Self::Wide(leaf) => choose(&leaf.slots, position).store(word, Ordering::Release),
+            Self::Narrow(leaf) => {
+                let (eight, shift) = leaf.eight(position);
+                // Relaxed, and no exchange: only the lock's holder writes.
+                let others = eight.load(Ordering::Relaxed).addr() & !(SMALL_MAX << shift);
+                let word = others | (word.addr() & SMALL_MAX) << shift;
+                eight.store(core::ptr::without_provenance_mut(word), Ordering::Release);
+            }
+        }
+    }
+}
