@@ -52,7 +52,7 @@
 #[cfg(test)]
 extern crate std;
 
-mod codec;
+pub mod codec;
 pub mod entry;
 pub mod error;
 pub mod host;

@@ -118,7 +118,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Result<Record> {
-        let encoder = Encoder::<P>::new(source);
+        let mut encoder = Encoder::<P>::new(source);
         match encoder.form() {
             Form::Inline(code) => {
                 Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
@@ -127,7 +127,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 if let Some((object, size)) = self.slabs.alloc(host, len, flags) {
                     // SAFETY: a fresh object of this size that is ours alone.
                     let bytes = unsafe { bytes_mut(object, size) };
-                    if encoder.write(source, bytes) {
+                    if encoder.write(source, bytes).is_some() {
                         return Ok(Record(object.as_ptr()));
                     }
                     // SAFETY: from `alloc`, and no one else's.
@@ -136,7 +136,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 self.create_raw(host, source, flags)
             }
             Form::Bytes(len) => {
-                if let Some(record) = self.create_sized(host, &encoder, source, len, flags) {
+                if let Some(record) = self.create_sized(host, &mut encoder, source, len, flags) {
                     return Ok(record);
                 }
                 self.create_raw(host, source, flags)
@@ -148,7 +148,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     fn create_sized(
         &self,
         host: &H,
-        encoder: &Encoder<P>,
+        encoder: &mut Encoder<P>,
         source: &(impl TagSource + ?Sized),
         len: usize,
         flags: AllocFlags,
@@ -166,7 +166,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         let bytes = unsafe { bytes_mut(payload, layout.size()) };
         let written = bytes.split_first_chunk_mut().is_some_and(|(size, rest)| {
             *size = (layout.size() as u16).to_le_bytes();
-            encoder.write(source, rest)
+            encoder.write(source, rest).is_some()
         });
         if written {
             return Some(record);

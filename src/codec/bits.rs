@@ -1,0 +1,90 @@
+//! Bits in bytes, lowest first.
+
+/// Appends to a buffer. What does not fit is counted and dropped.
+pub(super) struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    held: u64,
+    bits: u32,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut [u8]) -> Self {
+        Self { out, at: 0, held: 0, bits: 0 }
+    }
+
+    /// Appends a whole byte; only between bytes.
+    pub(super) fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.out.get_mut(self.at) {
+            *place = byte;
+        }
+        self.at = self.at.saturating_add(1);
+    }
+
+    /// Appends the lowest `count` bits, 8 at most.
+    #[inline]
+    pub(super) fn bits(&mut self, value: u8, count: u32) {
+        self.held |= u64::from(value) << (self.bits & 63);
+        self.bits = self.bits.wrapping_add(count);
+        if self.bits >= 8 {
+            self.byte(self.held as u8);
+            self.held >>= 8;
+            self.bits = self.bits.wrapping_sub(8);
+        }
+    }
+
+    /// Fills the last byte up with zeroes; returns how many bytes there are.
+    pub(super) fn finish(mut self) -> usize {
+        if self.bits > 0 {
+            self.byte(self.held as u8);
+        }
+        self.at
+    }
+}
+
+/// Reads from a buffer; past its end there are zeroes, and [`overrun`](Self::overrun)
+/// says so.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    held: u64,
+    bits: u32,
+    overrun: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, held: 0, bits: 0, overrun: false }
+    }
+
+    /// The next whole byte; only between bytes.
+    pub(super) fn byte(&mut self) -> u8 {
+        let byte = self.bytes.get(self.at).copied();
+        self.at = self.at.saturating_add(1);
+        self.overrun |= byte.is_none();
+        byte.unwrap_or(0)
+    }
+
+    /// The next `count` bits, 8 at most.
+    #[inline]
+    pub(super) fn bits(&mut self, count: u32) -> u8 {
+        if self.bits < count {
+            self.held |= u64::from(self.byte()) << (self.bits & 63);
+            self.bits = self.bits.wrapping_add(8);
+        }
+        let value = self.held & !(u64::MAX << (count & 63));
+        self.held >>= count & 63;
+        self.bits = self.bits.wrapping_sub(count);
+        value as u8
+    }
+
+    /// True if more was read than there was.
+    pub(super) fn overrun(&self) -> bool {
+        self.overrun
+    }
+
+    /// Bytes begun so far.
+    pub(super) fn used(&self) -> usize {
+        self.at
+    }
+}

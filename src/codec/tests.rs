@@ -1,0 +1,271 @@
+use std::{boxed::Box, env, fs, path::Path, println, vec, vec::Vec};
+
+use super::*;
+use crate::tags::{Page4K, Page16K, Page64K};
+
+/// Encodes by both ways, decodes again, and compares. Returns the form's bytes.
+fn round_trip<P: PageSize>(words: &[u64]) -> usize {
+    let mut encoder = Encoder::<P>::new(words);
+    let mut out = vec![!0u64; P::WORDS];
+    let bytes = match encoder.form() {
+        Form::Inline(code) => {
+            decode_inline::<P>(code, out.as_mut_slice());
+            assert_eq!(out, words);
+            0
+        }
+        Form::Bytes(len) => {
+            assert!(len < P::TAG_BYTES);
+            let mut bytes = vec![0xa5; len + 5];
+            assert_eq!(encoder.write(words, &mut bytes), Some(len));
+            assert_eq!(bytes[len..], [0; 5]);
+            assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice()), Ok(len));
+            assert_eq!(out, words);
+            assert_eq!(encoder.write(words, &mut bytes[..len - 1]), None);
+            for short in 0..len {
+                let mut untouched = vec![3u64; P::WORDS];
+                let result = decode_bytes::<P>(&bytes[..short], untouched.as_mut_slice());
+                assert_eq!(result, Err(Error::Invalid));
+                assert_eq!(untouched, vec![3u64; P::WORDS]);
+                if short > 300 {
+                    break;
+                }
+            }
+            len
+        }
+        Form::Raw => P::TAG_BYTES,
+    };
+    let mut wire = vec![0x5a; P::TAG_BYTES + 4];
+    let len = encode::<P>(words, &mut wire).unwrap();
+    assert!(len <= encoded_max::<P>());
+    let mut out = vec![!0u64; P::WORDS];
+    assert_eq!(decode::<P>(&wire, out.as_mut_slice()), Ok(len));
+    assert_eq!(out, words);
+    assert_eq!(decode::<P>(&wire[..len], out.as_mut_slice()), Ok(len));
+    for short in (0..len).take(300) {
+        let mut untouched = vec![3u64; P::WORDS];
+        assert_eq!(decode::<P>(&wire[..short], untouched.as_mut_slice()), Err(Error::Invalid));
+        assert_eq!(untouched, vec![3u64; P::WORDS]);
+        let mut small = vec![0; short];
+        assert_eq!(encode::<P>(words, &mut small), None);
+    }
+    bytes
+}
+
+/// A splitmix generator, seeded: failures repeat.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+}
+
+fn page<P: PageSize>(tag: impl FnMut(usize) -> u8) -> Vec<u64> {
+    let tags: Vec<u8> = (0..P::GRANULES).map(tag).collect();
+    let word = |tags: &[u8]| tags.iter().rev().fold(0, |word, tag| word << 4 | u64::from(*tag));
+    tags.chunks(16).map(word).collect()
+}
+
+fn structured<P: PageSize>() {
+    for tag in 0..16 {
+        assert_eq!(round_trip::<P>(&page::<P>(|_| tag)), 0, "one tag is inline");
+    }
+    let mut random = Random(P::SHIFT.into());
+    // One run of every length at many places.
+    for len in (1..P::GRANULES).step_by(P::GRANULES / 256) {
+        let at = random.below(P::GRANULES - len + 1);
+        assert_eq!(
+            round_trip::<P>(&page::<P>(|i| if i >= at && i < at + len { 15 } else { 2 })),
+            0
+        );
+    }
+    // Grids of every period, phase and gap, tags random, odd/even or few.
+    for period in 1..=140 {
+        for _ in 0..6 {
+            let (phase, gap) = (random.below(period), random.below(period.min(9)));
+            let mode = random.below(4);
+            let seed = random.next();
+            let tags = |i: usize| {
+                let (cell, place) = ((i + phase) / period, (i + phase) % period);
+                let tag = Random(seed ^ cell as u64).next() as u8;
+                match mode {
+                    _ if place < gap => 0,
+                    0 => tag % 15 + 1,
+                    1 => (tag & 14 | cell as u8 & 1).max(1),
+                    2 => tag & 3,
+                    _ => tag & 15,
+                }
+            };
+            round_trip::<P>(&page::<P>(tags));
+        }
+    }
+    // Cells of a few lengths; runs of random lengths; random tags of few and many kinds.
+    for _ in 0..300 {
+        let kinds: Vec<_> =
+            (0..1 + random.below(20)).map(|_| (random.below(4), 1 + random.below(40))).collect();
+        let (alternate, tags) = (random.below(2) == 0, 1 + random.below(15));
+        let mut granules = Vec::new();
+        let mut parity = 0;
+        while granules.len() < P::GRANULES {
+            let (zeroes, others) = kinds[random.below(kinds.len())];
+            let tag = if alternate {
+                random.next() as u8 & 14 | parity
+            } else {
+                (random.below(tags) + 1) as u8
+            };
+            parity ^= 1;
+            granules.resize(granules.len() + zeroes, 0);
+            granules.resize(granules.len() + others, tag);
+        }
+        let skip = random.below(granules.len() - P::GRANULES + 1);
+        round_trip::<P>(&page::<P>(|i| granules[skip + i]));
+        let tags = 2 + random.below(15);
+        round_trip::<P>(&page::<P>(|_| random.below(tags) as u8));
+        let changes = 1 + random.below(60);
+        let mut tag = 0;
+        round_trip::<P>(&page::<P>(|_| {
+            if random.below(P::GRANULES) < changes {
+                tag = random.next() as u8 & 15;
+            }
+            tag
+        }));
+    }
+    let alternating = page::<P>(|i| if i % 2 == 0 { 0 } else { 5 });
+    round_trip::<P>(&alternating);
+    round_trip::<P>(&page::<P>(|i| (i % 16) as u8));
+}
+
+#[test]
+fn tag_2_structured_pages_come_back_4k() {
+    structured::<Page4K>();
+}
+
+#[test]
+fn tag_2_structured_pages_come_back_16k() {
+    structured::<Page16K>();
+}
+
+#[test]
+fn tag_2_structured_pages_come_back_64k() {
+    structured::<Page64K>();
+}
+
+#[test]
+fn codec_any_bytes_decode_safely_or_are_refused_untouched() {
+    let mut random = Random(7);
+    let mut accepted = 0u32;
+    for round in 0..1_000_000u32 {
+        let mut bytes = [0u8; 140];
+        let len = random.below(bytes.len());
+        if round % 2 == 0 {
+            bytes
+                .chunks_mut(8)
+                .for_each(|c| c.copy_from_slice(&random.next().to_le_bytes()[..c.len()]));
+        } else {
+            // A true encoding with a few bytes changed.
+            let gap = random.below(3);
+            let period = 2 + random.below(20);
+            let words =
+                page::<Page4K>(
+                    |i| if i % period <= gap { 0 } else { (i / period * 7 % 15 + 1) as u8 },
+                );
+            encode::<Page4K>(words.as_slice(), &mut bytes);
+            for _ in 0..1 + random.below(3) {
+                bytes[random.below(50)] ^= 1 << random.below(8);
+            }
+        }
+        if random.below(4) > 0 {
+            bytes[0] = [0xa1, 0xa2, 0xa2, 0xa3, 0xb5][random.below(5)];
+        }
+        let mut words = [3u64; 16];
+        match decode::<Page4K>(&bytes[..len], &mut words) {
+            Ok(used) => {
+                assert!(used <= len);
+                accepted += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, Error::Invalid);
+                assert_eq!(words, [3; 16]);
+            }
+        }
+        let mut large = [3u64; 64];
+        if decode::<Page16K>(&bytes[..len], &mut large).is_err() {
+            assert_eq!(large, [3; 64]);
+        }
+    }
+    assert!(accepted > 10_000, "{accepted}");
+}
+
+/// Tags that are different ones whenever they are read.
+struct Restless(core::cell::Cell<u64>);
+
+impl TagSource for Restless {
+    fn word(&self, _: usize) -> u64 {
+        let mut random = Random(self.0.get());
+        self.0.set(random.next());
+        // Often of one tag, so that all forms are met.
+        if random.below(8) > 0 { self.0.get() % 16 * ALL_GRANULES } else { random.next() }
+    }
+}
+
+#[test]
+fn codec_a_source_that_changes_stays_in_bounds() {
+    let source = Restless(core::cell::Cell::new(1));
+    for _ in 0..5000 {
+        let mut encoder = Encoder::<Page64K>::new(&source);
+        let Form::Bytes(len) = encoder.form() else { continue };
+        let mut out = vec![0; len];
+        if let Some(used) = encoder.write(&source, &mut out) {
+            assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256]), Ok(used));
+        }
+        let mut wire = vec![0; encoded_max::<Page16K>()];
+        let len = encode::<Page16K>(&source, &mut wire).unwrap();
+        assert_eq!(decode::<Page16K>(&wire, &mut [0u64; 64]), Ok(len));
+    }
+}
+
+/// The maps of `MTESWAP_TAG_MAPS`, or those that come with the crate.
+fn real_maps() -> Vec<(Box<str>, Vec<u64>)> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tags");
+    let folder = env::var_os("MTESWAP_TAG_MAPS").map_or(own, Into::into);
+    let mut maps = Vec::new();
+    for file in fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|ending| ending == "tags") {
+            let bytes = fs::read(&file).unwrap();
+            let words = bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap()));
+            maps.push((file.file_stem().unwrap().to_string_lossy().into(), words.collect()));
+        }
+    }
+    assert!(!maps.is_empty(), "no tag maps in {}", folder.display());
+    maps
+}
+
+#[test]
+fn tag_2_every_page_of_the_real_maps_comes_back() {
+    let mut pages = 0;
+    let mut bytes = 0;
+    for (name, words) in real_maps() {
+        let sizes: Vec<_> = words.chunks_exact(16).map(round_trip::<Page4K>).collect();
+        for page in words.chunks_exact(64) {
+            round_trip::<Page16K>(page);
+        }
+        for page in words.chunks_exact(256) {
+            round_trip::<Page64K>(page);
+        }
+        let fitted: usize = sizes.iter().map(|size| size.next_multiple_of(4)).sum();
+        println!("{name:24} {:6.1} bytes a page", fitted as f64 / sizes.len() as f64);
+        pages += sizes.len();
+        bytes += fitted;
+    }
+    let mean = bytes as f64 / pages as f64;
+    println!("{pages} pages, {mean:.2} bytes a page");
+    assert!(mean < 24.0, "{mean} bytes a page");
+}
