@@ -57,11 +57,13 @@ pub mod entry;
 pub mod error;
 pub mod host;
 mod index;
+pub mod page;
 mod pool;
 mod record;
 mod slab;
 pub mod store;
 mod sync;
+pub mod tagmem;
 pub mod tags;
 #[cfg(test)]
 mod testing;
