@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod deps;
+mod ktap;
+mod kunit;
 mod lint;
+mod maps;
 mod results;
 mod run;
 mod semantics;
@@ -26,6 +29,8 @@ struct Cli {
 enum Verb {
     /// Everything that must hold: lints, tests, suites, semantics
     Test(test::Args),
+    /// Run the KUnit suites in user space, for every page size, and print KTAP
+    Kunit(kunit::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -36,6 +41,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Test(args) => test::run(args),
+        Verb::Kunit(args) => kunit::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
     };

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::run::root;
+use crate::{ktap, run::root};
 
 /// Families of rules and how many there are of each (`docs/semantics.md`).
 pub(crate) const FAMILIES: [(&str, u32); 4] =
@@ -119,35 +119,13 @@ pub(crate) fn parse_libtest(text: &str) -> Vec<Case> {
     text.lines().filter_map(case).collect()
 }
 
-/// Result lines of KTAP, `ok 1 name # SKIP why`. A line below which others were nested is
-/// their parent.
+/// Every result of a KTAP document. One below which others were nested is their parent.
 pub(crate) fn parse_ktap(text: &str) -> Vec<Case> {
-    let mut cases = Vec::new();
-    let mut below = 0;
-    for line in text.lines() {
-        let trimmed = line.trim_start();
-        let depth = line.len() - trimmed.len();
-        let (result, passed) = match (trimmed.strip_prefix("ok "), trimmed.strip_prefix("not ok "))
-        {
-            (Some(rest), _) => (rest, true),
-            (None, Some(rest)) => (rest, false),
-            (None, None) => continue,
-        };
-        let (description, directive) = result.split_once('#').unwrap_or((result, ""));
-        let Some((number, name)) = description.trim().split_once(' ') else { continue };
-        if number.parse::<u32>().is_err() {
-            continue;
-        }
-        let outcome = match (passed, directive.trim_start().starts_with("SKIP")) {
-            (true, true) => Outcome::Skipped,
-            (true, false) => Outcome::Passed,
-            (false, _) => Outcome::Failed,
-        };
-        let name = name.trim_start_matches("- ").to_owned();
-        cases.push(Case { name, outcome, parent: below > depth });
-        below = depth;
-    }
-    cases
+    let case = |test: ktap::Test| {
+        let name = test.path.into_iter().next_back()?;
+        Some(Case { name, outcome: test.outcome, parent: !test.leaf })
+    };
+    ktap::read(text).tests.into_iter().filter_map(case).collect()
 }
 
 /// The rules at the front of a test's name: `tag_2_tag_12_the_old_payload_is_zeroed` has
@@ -195,7 +173,8 @@ mod tests {
 
     #[test]
     fn ktap_parents_are_told_from_their_cases() {
-        let text = "KTAP version 1\n1..1\n    # Subtest: suite\n    1..2\n        # Subtest: p\n\
+        let text = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: suite\n    1..2\n\
+                    \x20       KTAP version 1\n        # Subtest: p\n        1..2\n\
                     \x20       ok 1 all tag 0\n        not ok 2 all tag 1\n    not ok 1 p\n\
                     \x20   ok 2 q # SKIP no threads\nnot ok 1 suite\n";
         let cases = parse_ktap(text);

@@ -1,0 +1,325 @@
+//! `cargo xtask kunit`: the KUnit suites as a program, over the shim in `kunit/shim`.
+//!
+//! KTAP and nothing else goes to stdout; progress and totals go to stderr.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    ktap::{Counts, Reader, Report},
+    maps,
+    results::Outcome,
+    run,
+};
+
+/// The page sizes a build can have, as `MTESWAP_PAGE_SHIFT`.
+const PAGE_SHIFTS: [u32; 3] = [12, 14, 16];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only the suites that match GLOB or, as SUITE.CASE, only those cases
+    #[arg(long, value_name = "GLOB")]
+    filter: Option<String>,
+    /// Print the names of the cases and run none
+    #[arg(long, conflicts_with = "negative")]
+    list: bool,
+    /// Run for this page size only: 12 (4 KiB), 14 (16 KiB) or 16 (64 KiB)
+    #[arg(long, value_name = "SHIFT", value_parser = clap::value_parser!(u32).range(12..=16))]
+    page_shift: Option<u32>,
+    /// Run the C side under the address and undefined-behaviour sanitizers
+    #[arg(long)]
+    asan: bool,
+    /// Put faults into the library, one after the other, and expect the suites to fail
+    #[arg(long)]
+    negative: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let shifts = match args.page_shift {
+        Some(shift) if PAGE_SHIFTS.contains(&shift) => vec![shift],
+        Some(shift) => bail!("no page size has a shift of {shift}: 12, 14 or 16"),
+        None if args.list || args.negative => vec![PAGE_SHIFTS[0]],
+        None => PAGE_SHIFTS.to_vec(),
+    };
+    if args.negative {
+        return run_negative(
+            &Suites::build(shifts[0], Build { faults: true, ..args.build() })?,
+            &args,
+        );
+    }
+    let suites = shifts
+        .into_iter()
+        .map(|shift| Suites::build(shift, args.build()))
+        .collect::<Result<Vec<_>>>()?;
+    if args.list {
+        for case in suites[0].list(args.filter.as_deref())? {
+            say(&case);
+        }
+        return Ok(());
+    }
+    run_all(&suites, args.filter.as_deref())
+}
+
+impl Args {
+    fn build(&self) -> Build {
+        Build { asan: self.asan, faults: false }
+    }
+}
+
+/// Runs the suites of each page size and holds them to what they list.
+///
+/// With several page sizes each is one test of the document, a level further out
+/// than the suites.
+fn run_all(suites: &[Suites], filter: Option<&str>) -> Result<()> {
+    let begun = Instant::now();
+    let nested = suites.len() > 1;
+    let mut sum = Counts::default();
+    let mut faults = Vec::new();
+    if nested {
+        say("KTAP version 1");
+        say(&format!("1..{}", suites.len()));
+    }
+    for (number, one) in (1..).zip(suites) {
+        if nested {
+            say("    KTAP version 1");
+            say(&format!("    # Subtest: {}", one.pages()));
+        }
+        let (report, ok) = one.run(filter, None, |line| {
+            // The header of this level is out already.
+            if nested && line != "KTAP version 1" {
+                say(&format!("    {line}"));
+            } else if !nested {
+                say(line);
+            }
+        })?;
+        faults.extend(one.faults(&report, filter)?);
+        let counts = Counts::of(report.cases());
+        if nested {
+            say(&format!("{} {number} {}", if ok { "ok" } else { "not ok" }, one.pages()));
+        }
+        eprintln!("{}: {counts}, {} with parameters", one.pages(), report.leaves().count());
+        sum += counts;
+    }
+    for fault in &faults {
+        eprintln!("{fault}");
+    }
+    eprintln!("kunit: {} cases: {sum} in {:.1} s", sum.total(), begun.elapsed().as_secs_f32());
+    ensure!(faults.is_empty(), "not every case reported a result");
+    ensure!(sum.total() > 0, "no case matches {:?}", filter.unwrap_or("*"));
+    ensure!(sum.failed == 0, "{} cases failed", sum.failed);
+    Ok(())
+}
+
+/// Runs the suites once for each fault; every one of them has to be noticed.
+fn run_negative(suites: &Suites, args: &Args) -> Result<()> {
+    let sound = suites.run(args.filter.as_deref(), None, |_| {})?;
+    ensure!(sound.1, "the suites fail without any fault: nothing can be said about them");
+    let mut unnoticed = Vec::new();
+    for fault in Faults::read()?.names {
+        let (report, ok) = suites.run(args.filter.as_deref(), Some(&fault), |_| {})?;
+        let failed: Vec<_> =
+            report.cases().filter(|case| case.outcome == Outcome::Failed).collect();
+        let by: BTreeSet<_> = failed.iter().map(|case| case.path[0].as_str()).collect();
+        let by = by.into_iter().collect::<Vec<_>>().join(", ");
+        eprintln!("{fault}: {} of {} cases fail ({by})", failed.len(), report.cases().count());
+        if ok || failed.is_empty() {
+            unnoticed.push(fault);
+        }
+    }
+    ensure!(unnoticed.is_empty(), "no case notices: {}", unnoticed.join(", "));
+    eprintln!("kunit: every fault makes cases fail, as it must");
+    Ok(())
+}
+
+/// How the suites are built.
+#[derive(Clone, Copy)]
+struct Build {
+    asan: bool,
+    /// With `shim/broken.c` between the suites and the library.
+    faults: bool,
+}
+
+/// The suites as a program, for one page size.
+struct Suites {
+    program: PathBuf,
+    shift: u32,
+}
+
+impl Suites {
+    fn build(shift: u32, build: Build) -> Result<Self> {
+        let name = match (build.asan, build.faults) {
+            (false, false) => format!("suites-{shift}"),
+            (true, false) => format!("suites-{shift}-asan"),
+            (_, true) => format!("suites-{shift}-broken"),
+        };
+        let dir = run::root().join("target/mteswap/kunit");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let suites = Self { program: dir.join(name), shift };
+        let cc = compiler()?;
+
+        eprintln!("building the library for {}", suites.pages());
+        let library = library(shift)?;
+
+        let tags = maps::dir();
+        let maps_c = dir.join("mteswap_kunit_maps.c");
+        maps::write_c(&tags, &maps_c)?;
+
+        let kunit = run::root().join("kunit");
+        let mut sources = c_files(&kunit)?;
+        sources.extend(c_files(&kunit.join("shim"))?);
+        sources.retain(|file| build.faults || !file.ends_with("shim/broken.c"));
+        sources.push(maps_c);
+        eprintln!("compiling {} C files for {}", sources.len(), suites.pages());
+
+        let mut command = Command::new(&cc);
+        command
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-g", "-pthread"])
+            .arg("-D_GNU_SOURCE")
+            .arg(format!("-DMTESWAP_PAGE_SHIFT={shift}"))
+            // As system headers: what a macro of KUnit's does is not the suite's fault.
+            .arg("-isystem")
+            .arg(kunit.join("shim"))
+            .arg("-I")
+            .arg(&kunit)
+            .args(&sources);
+        if build.asan {
+            command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+        }
+        if build.faults {
+            for function in Faults::read()?.functions {
+                command.arg(format!("-Wl,--wrap={function}"));
+            }
+        }
+        // Last, so that the hooks of shim/host.c stand before the library's own.
+        command.args(&library).arg("-o").arg(&suites.program);
+        run::run(&mut command)?;
+        Ok(suites)
+    }
+
+    fn pages(&self) -> String {
+        format!("{} KiB pages", 1 << (self.shift - 10))
+    }
+
+    fn command(&self, filter: Option<&str>) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(filter) = filter {
+            command.args(["--filter", filter]);
+        }
+        command
+    }
+
+    /// The names of the cases, as `suite.case`.
+    fn list(&self, filter: Option<&str>) -> Result<Vec<String>> {
+        let out = self.command(filter).arg("--list").stderr(Stdio::inherit()).output()?;
+        Ok(String::from_utf8(out.stdout)?.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs the cases and shows each line to `see`; true where the program was content.
+    fn run(
+        &self,
+        filter: Option<&str>,
+        fault: Option<&str>,
+        mut see: impl FnMut(&str),
+    ) -> Result<(Report, bool)> {
+        let mut command = self.command(filter);
+        command.stdout(Stdio::piped()).env_remove("MTESWAP_BREAK");
+        if let Some(fault) = fault {
+            command.env("MTESWAP_BREAK", fault);
+        }
+        let mut child = command.spawn().context("cannot start the suites")?;
+        let mut reader = Reader::default();
+        let out = child.stdout.take().context("the suites have no stdout")?;
+        for line in BufReader::new(out).lines() {
+            let line = line?;
+            reader.line(&line);
+            see(&line);
+        }
+        let status = child.wait()?;
+        let mut report = reader.finish();
+        if status.code().is_none() {
+            report.faults.push(format!("the suites ended by {status}"));
+        }
+        Ok((report, status.success()))
+    }
+
+    /// Where a run fell short of what the suites list.
+    fn faults(&self, report: &Report, filter: Option<&str>) -> Result<Vec<String>> {
+        let ran: BTreeSet<_> = report.cases().map(|case| case.path.join(".")).collect();
+        let mut faults = report.faults.clone();
+        for case in self.list(filter)? {
+            if !ran.contains(&case) {
+                faults.push(format!("{case} reported no result"));
+            }
+        }
+        Ok(faults.into_iter().map(|fault| format!("{}: {fault}", self.pages())).collect())
+    }
+}
+
+/// The faults of `shim/broken.c`, and the functions it stands in front of.
+struct Faults {
+    names: Vec<String>,
+    functions: Vec<String>,
+}
+
+impl Faults {
+    fn read() -> Result<Self> {
+        let path = run::root().join("kunit/shim/broken.c");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let names = between(&text, "broken(\"", "\"");
+        let functions = between(&text, "\nWRAP(", ")")
+            .iter()
+            .filter_map(|args| Some(args.split(", ").nth(1)?.to_owned()))
+            .collect();
+        Ok(Self { names, functions })
+    }
+}
+
+/// Every part of `text` that stands between `open` and the next `close`.
+fn between(text: &str, open: &str, close: &str) -> Vec<String> {
+    text.split(open).skip(1).filter_map(|rest| Some(rest.split_once(close)?.0.to_owned())).collect()
+}
+
+/// The C compiler: `CC`, or `cc`.
+fn compiler() -> Result<String> {
+    let cc = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let found = Command::new(&cc).arg("--version").stdout(Stdio::null()).status();
+    ensure!(
+        found.is_ok_and(|status| status.success()),
+        "no C compiler `{cc}`: apt-get install gcc, or name one in CC"
+    );
+    Ok(cc)
+}
+
+/// What the compiler needs to find the header and the library.
+fn library(shift: u32) -> Result<Vec<String>> {
+    let mut command = Command::new(env::current_exe().context("no path of xtask")?);
+    command.args(["lib", "--flags", "--page-shift", &shift.to_string()]);
+    Ok(run::output(&mut command)?.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The C files right in `dir`, by name.
+fn c_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A line on stdout. A reader that has seen enough is no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}

@@ -1,0 +1,70 @@
+//! The tag maps, and how they get into a kernel or a program: as a C file.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run;
+
+/// Bytes of the record of one 4 KiB page.
+const RECORD: usize = 128;
+
+/// Where the maps are: the folder named by `MTESWAP_TAG_MAPS`, else `tests/tags`.
+pub(crate) fn dir() -> PathBuf {
+    env::var_os("MTESWAP_TAG_MAPS")
+        .map_or_else(|| run::root().join("tests/tags"), |dir| run::root().join(dir))
+}
+
+/// Every map in `dir`, by name.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in
+        fs::read_dir(dir).with_context(|| format!("cannot read tag maps from {}", dir.display()))?
+    {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tags") {
+            files.push(path);
+        }
+    }
+    ensure!(!files.is_empty(), "no tag map (*.tags) in {}", dir.display());
+    files.sort();
+    Ok(files)
+}
+
+/// Writes the C file that defines `mteswap_kunit_maps()`. The records are taken in
+/// by the assembler, so it is as quick for 6 MB as for one.
+pub(crate) fn write_c(dir: &Path, to: &Path) -> Result<()> {
+    let mut code = String::from("// SPDX-License-Identifier: MIT OR Apache-2.0\n");
+    let mut table = String::new();
+    code.push_str("/* Made by cargo xtask from the tag maps. */\n#include \"mteswap_kunit.h\"\n");
+    for (i, file) in files(dir)?.iter().enumerate() {
+        let size = fs::metadata(file)?.len() as usize;
+        ensure!(
+            size > 0 && size % RECORD == 0,
+            "{} is no run of {RECORD}-byte records",
+            file.display()
+        );
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let path = fs::canonicalize(file)?;
+        write!(
+            code,
+            "\nextern const u8 mteswap_kunit_map_{i}[];\n\
+             asm(\".pushsection .rodata\\n\"\n    \".balign 8\\n\"\n    \
+             \".globl mteswap_kunit_map_{i}\\n\"\n    \"mteswap_kunit_map_{i}:\\n\"\n    \
+             \".incbin \\\"{}\\\"\\n\"\n    \".popsection\\n\");\n",
+            path.display()
+        )?;
+        writeln!(table, "\t{{ {name:?}, mteswap_kunit_map_{i}, {} }},", size / RECORD)?;
+    }
+    write!(
+        code,
+        "\nstatic const struct mk_map maps[] = {{\n{table}\t{{}}\n}};\n\n\
+         const struct mk_map *mteswap_kunit_maps(void)\n{{\n\treturn maps;\n}}\n"
+    )?;
+    fs::write(to, code).with_context(|| format!("cannot write {}", to.display()))
+}
