@@ -21,23 +21,29 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(1);
     }
 
-    /// Appends the lowest `count` bits, 8 at most.
+    /// Appends the lowest `count` bits, 8 at most; the others are 0.
     #[inline]
     pub(super) fn bits(&mut self, value: u8, count: u32) {
         self.held |= u64::from(value) << (self.bits & 63);
         self.bits = self.bits.wrapping_add(count);
-        if self.bits >= 8 {
-            self.byte(self.held as u8);
-            self.held >>= 8;
-            self.bits = self.bits.wrapping_sub(8);
+        if self.bits >= 32 {
+            let bytes = (self.held as u32).to_le_bytes();
+            match self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
+                Some(place) => {
+                    *place = bytes;
+                    self.at = self.at.saturating_add(4);
+                }
+                None => bytes.into_iter().for_each(|byte| self.byte(byte)),
+            }
+            self.held >>= 32;
+            self.bits = self.bits.wrapping_sub(32);
         }
     }
 
     /// Fills the last byte up with zeroes; returns how many bytes there are.
     pub(super) fn finish(mut self) -> usize {
-        if self.bits > 0 {
-            self.byte(self.held as u8);
-        }
+        let bytes = self.bits.div_ceil(8) as usize;
+        self.held.to_le_bytes().into_iter().take(bytes).for_each(|byte| self.byte(byte));
         self.at
     }
 }
@@ -69,13 +75,27 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn bits(&mut self, count: u32) -> u8 {
         if self.bits < count {
-            self.held |= u64::from(self.byte()) << (self.bits & 63);
-            self.bits = self.bits.wrapping_add(8);
+            self.refill();
         }
         let value = self.held & !(u64::MAX << (count & 63));
         self.held >>= count & 63;
         self.bits = self.bits.wrapping_sub(count);
         value as u8
+    }
+
+    #[inline]
+    fn refill(&mut self) {
+        match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some(chunk) => {
+                self.held |= u64::from(u32::from_le_bytes(*chunk)) << (self.bits & 63);
+                self.at = self.at.saturating_add(4);
+                self.bits = self.bits.wrapping_add(32);
+            }
+            None => {
+                self.held |= u64::from(self.byte()) << (self.bits & 63);
+                self.bits = self.bits.wrapping_add(8);
+            }
+        }
     }
 
     /// True if more was read than there was.
@@ -85,6 +105,6 @@ impl<'a> Reader<'a> {
 
     /// Bytes begun so far.
     pub(super) fn used(&self) -> usize {
-        self.at
+        self.at.wrapping_sub((self.bits >> 3) as usize)
     }
 }

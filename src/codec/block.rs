@@ -8,7 +8,7 @@
 //! | `0001 0000` | raw | 128 bytes |
 //! | `0010 00za` | list | number of boundaries, then each boundary's granule, then tags |
 //! | `0011 0oza` | bitmap | 32 bytes, a bit for each granule that begins a run (the first never set), then tags |
-//! | `1ouu dddd` | cells | see below |
+//! | `1os0 dddd` | cells | see below |
 //!
 //! **Tags**, of list and bitmap: a nibble for each run. With `a` set, every other run is of
 //! tag 0 and has no nibble; with `z`, the first run is. With `o` (bitmap with `a` only),
@@ -16,8 +16,8 @@
 //! tag stands before them.
 //!
 //! **Cells**: what allocators lay out, a run of zeroes (possibly empty) and a run of one
-//! other tag. `dddd` is one less than the number of shapes, `uu` bit 5 says that all shapes
-//! have as many zeroes, bit 4 is 0. A byte follows: how many granules of the first cell lie
+//! other tag. `dddd` is one less than the number of shapes; `s` says that all shapes have as
+//! many zeroes. A byte follows: how many granules of the first cell lie
 //! before the block in its lowest 7 bits, and in bit 7 the lowest bit of the first tag,
 //! where `o` is set. Then the shapes: one byte of zeroes for all of them, or one each
 //! before the other byte, which is the run's length less one. Then, for each cell until
@@ -107,29 +107,10 @@ impl Block {
         self.starts.iter().map(|quarter| quarter.count_ones()).fold(0, u32::wrapping_add)
     }
 
-    /// The granules from which on the tag is another one, in order.
-    pub(super) fn starts(&self) -> impl Iterator<Item = u8> {
-        self.starts.iter().zip([0u8, 64, 128, 192]).flat_map(|(quarter, base)| {
-            let mut rest = *quarter;
-            core::iter::from_fn(move || {
-                let bit = rest.trailing_zeros() as u8;
-                let found = (rest != 0).then_some(base | bit);
-                rest &= rest.wrapping_sub(1);
-                found
-            })
-        })
-    }
-
-    /// The runs in order: granule, length, tag.
-    fn runs(&self) -> impl Iterator<Item = (u8, usize, u8)> {
-        let mut next = self.starts();
-        let mut begin = Some(0u8);
-        core::iter::from_fn(move || {
-            let granule = begin?;
-            begin = next.next();
-            let end = begin.map_or(GRANULES, usize::from);
-            Some((granule, end.wrapping_sub(granule.into()), self.tag(granule)))
-        })
+    /// The runs in order.
+    pub(super) fn runs(&self) -> Runs<'_> {
+        let [rest, ..] = self.starts;
+        Runs { block: self, rest, quarter: 0, at: 0 }
     }
 
     /// Encodes to `out`; returns the length.
@@ -140,18 +121,18 @@ impl Block {
             writer.byte(self.tag(0));
             return writer.finish();
         }
-        let tags = Tags::of(self);
-        let list = tags.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = tags.bytes(boundaries).saturating_add(1 + GRANULES / 8);
-        let cells = Cells::of(self);
-        let cells_len = cells.as_ref().map_or(usize::MAX, Cells::len);
-        match cells {
-            Some(cells) if cells_len <= list.min(bitmap).min(ENCODED_MAX) => {
-                self.encode_cells(&cells, out)
-            }
-            _ if list <= bitmap && list < ENCODED_MAX => self.encode_list(&tags, boundaries, out),
-            _ if bitmap < ENCODED_MAX => self.encode_bitmap(&tags, out),
-            _ => self.encode_raw(out),
+        let layout = Layout::of(self);
+        let list = layout.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
+        let bitmap = layout.tag_bytes(boundaries).saturating_add(1 + GRANULES / 8);
+        let cells = layout.cells_bytes();
+        if cells <= list.min(bitmap) && cells < ENCODED_MAX {
+            self.encode_cells(&layout, out)
+        } else if list <= bitmap && list < ENCODED_MAX {
+            self.encode_list(&layout, boundaries, out)
+        } else if bitmap < ENCODED_MAX {
+            self.encode_bitmap(&layout, out)
+        } else {
+            self.encode_raw(out)
         }
     }
 
@@ -162,65 +143,79 @@ impl Block {
         writer.finish()
     }
 
-    fn encode_list(&self, tags: &Tags, boundaries: usize, out: &mut [u8; ENCODED_MAX]) -> usize {
+    fn encode_list(
+        &self,
+        layout: &Layout,
+        boundaries: usize,
+        out: &mut [u8; ENCODED_MAX],
+    ) -> usize {
         let mut writer = Writer::new(out);
-        writer.byte(LIST | tags.flags());
+        writer.byte(LIST | layout.flags());
         // Fewer than 127, or a list would not be the shortest.
         writer.byte(boundaries as u8);
-        self.starts().for_each(|granule| writer.byte(granule));
+        self.runs().skip(1).for_each(|run| writer.byte(run.at as u8));
         self.runs()
-            .filter(|(_, _, tag)| !tags.alternate || *tag != 0)
-            .for_each(|(_, _, tag)| writer.bits(tag, 4));
+            .filter(|run| !layout.alternate || run.tag != 0)
+            .for_each(|run| writer.bits(run.tag, 4));
         writer.finish()
     }
 
-    fn encode_bitmap(&self, tags: &Tags, out: &mut [u8; ENCODED_MAX]) -> usize {
+    fn encode_bitmap(&self, layout: &Layout, out: &mut [u8; ENCODED_MAX]) -> usize {
         let mut writer = Writer::new(out);
-        let odd_even = tags.alternate && tags.odd_even;
-        writer.byte(BITMAP | tags.flags() | if odd_even { BITMAP_ODD_EVEN } else { 0 });
+        let odd_even = layout.alternate && layout.odd_even;
+        writer.byte(BITMAP | layout.flags() | if odd_even { BITMAP_ODD_EVEN } else { 0 });
         self.starts
             .iter()
             .flat_map(|quarter| quarter.to_le_bytes())
             .for_each(|byte| writer.byte(byte));
-        let mut first = odd_even;
-        for (_, _, tag) in self.runs() {
-            if tags.alternate && tag == 0 {
-                continue;
-            }
-            if first {
-                writer.bits(tag & 1, 1);
-                first = false;
-            }
-            if odd_even { writer.bits(tag >> 1, 3) } else { writer.bits(tag, 4) }
+        if odd_even {
+            writer.bits(layout.parity, 1);
+        }
+        for run in self.runs().filter(|run| !layout.alternate || run.tag != 0) {
+            if odd_even { writer.bits(run.tag >> 1, 3) } else { writer.bits(run.tag, 4) }
         }
         writer.finish()
     }
 
-    fn encode_cells(&self, cells: &Cells, out: &mut [u8; ENCODED_MAX]) -> usize {
+    fn encode_cells(&self, layout: &Layout, out: &mut [u8; ENCODED_MAX]) -> usize {
         let mut writer = Writer::new(out);
-        let odd_even = cells.odd_even;
-        let shapes = cells.shapes.get(..cells.len).unwrap_or_default();
-        let last = shapes.len().wrapping_sub(1) as u8;
-        let same = cells.same_zeroes();
+        let shapes = &layout.shapes;
+        let odd_even = layout.odd_even;
+        let same = shapes.same_zeroes();
         writer.byte(
-            CELLS | last | if odd_even { ODD_EVEN } else { 0 } | if same { SAME_ZEROES } else { 0 },
+            CELLS
+                | shapes.len.wrapping_sub(1) as u8
+                | if odd_even { ODD_EVEN } else { 0 }
+                | if same { SAME_ZEROES } else { 0 },
         );
-        writer.byte(cells.skip | cells.parity << 7);
+        let parity = if odd_even { layout.parity << 7 } else { 0 };
+        writer.byte(layout.skip | parity);
         if same {
-            writer.byte(shapes.first().map_or(0, |shape| shape.zeroes));
+            writer.byte(shapes.known().first().map_or(0, |shape| shape.zeroes));
         }
-        for shape in shapes {
+        for shape in shapes.known() {
             if !same {
                 writer.byte(shape.zeroes);
             }
             writer.byte(shape.others);
         }
-        let index_bits = cells.index_bits();
-        let tag_bits = if odd_even { 3 } else { 4 };
-        for (number, cell) in self.cells().enumerate() {
-            let index = cells.find(&cell, number == 0).unwrap_or(0);
-            writer.bits(index as u8, index_bits);
-            writer.bits(if odd_even { cell.tag >> 1 } else { cell.tag }, tag_bits);
+        let index_bits = index_bits(shapes.len);
+        let (tag_shift, tag_bits) = if odd_even { (1, 3) } else { (0, 4) };
+        let shape_of = |cell: &Cell, number: usize| {
+            if number == 0 {
+                shapes.find_first(cell).map_or(0, |(index, _)| index)
+            } else if cell.last {
+                shapes.find_last(cell).unwrap_or(0)
+            } else {
+                shapes.find(cell).unwrap_or(0)
+            }
+        };
+        for (cell, number) in self.cells().zip(0usize..) {
+            let index = shape_of(&cell, number) as u8;
+            writer.bits(
+                index | cell.tag >> tag_shift << index_bits,
+                index_bits.wrapping_add(tag_bits),
+            );
         }
         writer.finish()
     }
@@ -228,19 +223,14 @@ impl Block {
     /// The cells of the block; the first and the last may be parts of larger ones.
     fn cells(&self) -> impl Iterator<Item = Cell> {
         let mut runs = self.runs();
-        let mut at = 0usize;
         core::iter::from_fn(move || {
-            let (_, len, tag) = runs.next()?;
-            let (zeroes, others, tag) = if tag == 0 {
-                match runs.next() {
-                    Some((_, others, tag)) => (len, others, tag),
-                    None => (len, 0, 0),
-                }
-            } else {
-                (0, len, tag)
+            let run = runs.next()?;
+            let (zeroes, others) = match run.tag {
+                // Zeroes at the block's end begin a cell that does not go on.
+                0 => (run.len, runs.next().unwrap_or(Run { at: 0, len: 0, tag: 0 })),
+                _ => (0, run),
             };
-            at = at.saturating_add(zeroes).saturating_add(others);
-            Some(Cell { zeroes, others, tag, last: at >= GRANULES })
+            Some(Cell { zeroes, others: others.len, tag: others.tag, last: runs.at >= GRANULES })
         })
     }
 
@@ -298,7 +288,7 @@ impl Block {
         let mut parity = if odd_even { reader.bits(1) } else { 0 };
         let mut zero = zero_first;
         let mut words = [0; BLOCK_WORDS];
-        for (granule, len, _) in self.runs() {
+        for run in self.runs() {
             if alternate {
                 zero = !zero;
                 if !zero {
@@ -307,7 +297,7 @@ impl Block {
             }
             let tag = if odd_even { reader.bits(3) << 1 | parity } else { reader.bits(4) };
             parity ^= 1;
-            fill(&mut words, granule.into(), len, tag);
+            fill(&mut words, run.at, run.len, tag);
         }
         self.words = words;
         Ok(())
@@ -331,14 +321,15 @@ impl Block {
             shape.others = reader.byte();
         }
         let index_bits = index_bits(len);
+        let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
         let mut skip = usize::from(skip) & SKIP_MAX;
         let mut at = 0usize;
         // A cell is a granule long at least, so this ends; and where the bytes end, too.
         while at < GRANULES && !reader.overrun() {
             let index = usize::from(reader.bits(index_bits));
             let shape = shapes.get(index).filter(|_| index < len).ok_or(Error::Invalid)?;
-            let tag = if odd_even { reader.bits(3) << 1 | parity } else { reader.bits(4) };
-            parity ^= 1;
+            let tag = reader.bits(tag_bits) << tag_shift | parity;
+            parity ^= flip;
             let zeroes = usize::from(shape.zeroes);
             let others = usize::from(shape.others).wrapping_add(1);
             let after_zeroes = skip.saturating_sub(zeroes);
@@ -358,58 +349,41 @@ impl Block {
     }
 }
 
-/// What must be known of a block's tags to choose a format.
-struct Tags {
-    /// Every other run is of tag 0.
-    alternate: bool,
-    /// The first run is.
-    zero_first: bool,
-    /// The tags of the other runs are alternately odd and even.
-    odd_even: bool,
+/// Granules of one tag.
+pub(super) struct Run {
+    pub(super) at: usize,
+    pub(super) len: usize,
+    pub(super) tag: u8,
 }
 
-impl Tags {
-    fn of(block: &Block) -> Self {
-        let zero_first = block.tag(0) == 0;
-        let (mut alternate, mut odd_even) = (true, true);
-        let mut zero = !zero_first;
-        let mut parity = None;
-        for (_, _, tag) in block.runs() {
-            zero = !zero;
-            alternate &= (tag == 0) == zero;
-            if tag != 0 {
-                odd_even &= parity.is_none_or(|before| before != tag & 1);
-                parity = Some(tag & 1);
-            }
+/// Goes through a block's runs.
+pub(super) struct Runs<'a> {
+    block: &'a Block,
+    /// Starts of runs still to come, in this quarter of the block.
+    rest: u64,
+    quarter: usize,
+    at: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run> {
+        if self.at >= GRANULES {
+            return None;
         }
-        Self { alternate, zero_first: zero_first && alternate, odd_even }
-    }
-
-    fn flags(&self) -> u8 {
-        (if self.alternate { LIST_ALTERNATES } else { 0 })
-            | if self.zero_first { LIST_ZERO_FIRST } else { 0 }
-    }
-
-    /// Runs that need a tag.
-    fn tagged(&self, boundaries: usize) -> usize {
-        let runs = boundaries.saturating_add(1);
-        match (self.alternate, self.zero_first) {
-            (false, _) => runs,
-            (true, true) => runs >> 1,
-            (true, false) => runs.saturating_add(1) >> 1,
+        while self.rest == 0 && self.quarter < 4 {
+            self.quarter = self.quarter.wrapping_add(1);
+            self.rest = self.block.starts.get(self.quarter).copied().unwrap_or(0);
         }
-    }
-
-    fn nibble_bytes(&self, boundaries: usize) -> usize {
-        self.tagged(boundaries).saturating_add(1) >> 1
-    }
-
-    fn bytes(&self, boundaries: usize) -> usize {
-        if self.alternate && self.odd_even {
-            self.tagged(boundaries).saturating_mul(3).saturating_add(1).div_ceil(8)
-        } else {
-            self.nibble_bytes(boundaries)
-        }
+        // Behind the last quarter: 4 * 64 + 64 is past the block, and cut off.
+        let bit = self.rest.trailing_zeros() as usize;
+        let end = self.quarter.wrapping_mul(64).wrapping_add(bit).min(GRANULES);
+        self.rest &= self.rest.wrapping_sub(1);
+        let at = self.at;
+        self.at = end;
+        Some(Run { at, len: end.wrapping_sub(at), tag: self.block.tag(at as u8) })
     }
 }
 
@@ -418,7 +392,7 @@ struct Cell {
     zeroes: usize,
     others: usize,
     tag: u8,
-    /// It ends where the block does, so it may be longer than it seems.
+    /// It ends where the block does, so it may be part of a longer one.
     last: bool,
 }
 
@@ -430,134 +404,184 @@ struct Shape {
 }
 
 /// The shapes of a block's cells.
-struct Cells {
+struct Shapes {
     shapes: [Shape; SHAPES],
     len: usize,
-    /// Granules of the first cell before the block.
-    skip: u8,
-    count: usize,
-    odd_even: bool,
-    /// The lowest bit of the first tag, where `odd_even`.
-    parity: u8,
 }
 
-impl Cells {
-    /// `None` where there are too many shapes.
-    fn of(block: &Block) -> Option<Self> {
-        let mut cells = Self {
-            shapes: [Shape::default(); SHAPES],
-            len: 0,
-            skip: 0,
-            count: 0,
-            odd_even: true,
-            parity: 0,
-        };
-        let mut next_parity = None;
-        let mut first = None;
-        let mut last = None;
-        for cell in block.cells() {
-            if cell.tag != 0 {
-                let parity = cell.tag & 1;
-                match next_parity {
-                    None => cells.parity = parity,
-                    Some(next) => cells.odd_even &= next == parity,
-                }
-                next_parity = Some(parity ^ 1);
-            }
-            cells.count = cells.count.wrapping_add(1);
-            if cells.count == 1 {
-                first = Some(cell);
-            } else if cell.last {
-                last = Some(cell);
-            } else {
-                cells.add(&cell)?;
-            }
-        }
-        // The ends of the block cut cells: they come last, to find what they are part of.
-        let first = first?;
-        match cells.find(&first, true) {
-            Some(_) => cells.skip = cells.skip_of(&first)?,
-            None => cells.add(&first)?,
-        }
-        if let Some(last) = last {
-            if cells.find(&last, false).is_none() {
-                cells.add(&last)?;
-            }
-        }
-        cells.parity &= u8::from(cells.odd_even);
-        Some(cells)
-    }
-
+impl Shapes {
     fn known(&self) -> &[Shape] {
         self.shapes.get(..self.len).unwrap_or_default()
     }
 
+    /// The shape of a cell. One without a run is cut off by the block's end: any length does.
+    fn shape(cell: &Cell) -> Option<Shape> {
+        let others = cell.others.saturating_sub(1) as u8;
+        Some(Shape { zeroes: u8::try_from(cell.zeroes).ok()?, others })
+    }
+
+    /// `None` where there are too many.
     fn add(&mut self, cell: &Cell) -> Option<()> {
-        // A cell without a run of its own is cut off by the block's end: any length does.
-        let shape = Shape {
-            zeroes: u8::try_from(cell.zeroes).ok()?,
-            others: cell.others.saturating_sub(1) as u8,
-        };
-        if !self.known().contains(&shape) {
-            *self.shapes.get_mut(self.len)? = shape;
+        if self.find(cell).is_none() {
+            *self.shapes.get_mut(self.len)? = Self::shape(cell)?;
             self.len = self.len.wrapping_add(1);
         }
         Some(())
     }
 
-    /// The number of the shape that the cell has, or, at the block's ends, is part of.
-    fn find(&self, cell: &Cell, first: bool) -> Option<usize> {
+    fn find(&self, cell: &Cell) -> Option<usize> {
+        let shape = Self::shape(cell)?;
+        self.known().iter().position(|known| *known == shape)
+    }
+
+    /// The shape that a cell at the block's end is the beginning of.
+    fn find_last(&self, cell: &Cell) -> Option<usize> {
         self.known().iter().position(|shape| {
-            let (zeroes, others) =
-                (usize::from(shape.zeroes), usize::from(shape.others).wrapping_add(1));
-            if first {
-                return Self::part_of(cell, zeroes, others).is_some();
-            }
-            if !cell.last {
-                return zeroes == cell.zeroes && others == cell.others;
-            }
-            if cell.others == 0 {
-                zeroes >= cell.zeroes
-            } else {
-                zeroes == cell.zeroes && others >= cell.others
+            let zeroes = usize::from(shape.zeroes);
+            match cell.others.checked_sub(1) {
+                None => zeroes >= cell.zeroes,
+                Some(others) => zeroes == cell.zeroes && usize::from(shape.others) >= others,
             }
         })
     }
 
-    /// How many granules of a shape lie before the block where `cell` is what is left.
-    fn part_of(cell: &Cell, zeroes: usize, others: usize) -> Option<usize> {
-        let whole = zeroes.wrapping_add(others);
-        if cell.last {
-            // Cut at both ends.
-            return (cell.zeroes == zeroes && cell.others == others).then_some(0);
-        }
-        let skip = whole.checked_sub(cell.zeroes.wrapping_add(cell.others))?;
-        let fits = others == cell.others || cell.zeroes == 0 && others > cell.others;
-        (fits && skip <= SKIP_MAX).then_some(skip)
-    }
-
-    fn skip_of(&self, cell: &Cell) -> Option<u8> {
-        let shape = self.known().get(self.find(cell, true)?)?;
-        let others = usize::from(shape.others).wrapping_add(1);
-        Self::part_of(cell, shape.zeroes.into(), others).map(|skip| skip as u8)
+    /// The shape that a cell at the block's beginning is the end of, and how much of it
+    /// lies before.
+    fn find_first(&self, cell: &Cell) -> Option<(usize, u8)> {
+        self.known().iter().zip(0usize..).find_map(|(shape, index)| {
+            let zeroes = usize::from(shape.zeroes);
+            let others = usize::from(shape.others).wrapping_add(1);
+            let whole = zeroes.wrapping_add(others);
+            let skip = whole.checked_sub(cell.zeroes.wrapping_add(cell.others))?;
+            let fits = if cell.last {
+                // Cut off at both ends: only as it is.
+                skip == 0 && zeroes == cell.zeroes
+            } else {
+                others == cell.others || cell.zeroes == 0 && others > cell.others
+            };
+            (fits && skip <= SKIP_MAX).then_some((index, skip as u8))
+        })
     }
 
     fn same_zeroes(&self) -> bool {
-        self.known()
-            .iter()
-            .all(|shape| self.known().first().is_some_and(|f| f.zeroes == shape.zeroes))
+        let [first, ..] = self.shapes;
+        self.known().iter().all(|shape| shape.zeroes == first.zeroes)
     }
 
-    fn index_bits(&self) -> u32 {
-        index_bits(self.len)
+    fn bytes(&self) -> usize {
+        if self.same_zeroes() { self.len.wrapping_add(1) } else { self.len.wrapping_mul(2) }
+    }
+}
+
+/// What must be known of a block to choose a format, found in one pass.
+struct Layout {
+    /// Every other run is of tag 0.
+    alternate: bool,
+    /// The first run is.
+    zero_first: bool,
+    /// The tags of the other runs are alternately odd and even.
+    odd_even: bool,
+    /// The lowest bit of the first of them.
+    parity: u8,
+    /// Cells, or 0 where they have too many shapes.
+    cells: usize,
+    shapes: Shapes,
+    /// Granules of the first cell before the block.
+    skip: u8,
+}
+
+impl Layout {
+    fn of(block: &Block) -> Self {
+        let mut layout = Self {
+            alternate: true,
+            zero_first: block.tag(0) == 0,
+            odd_even: true,
+            parity: 0,
+            cells: 0,
+            shapes: Shapes { shapes: [Shape::default(); SHAPES], len: 0 },
+            skip: 0,
+        };
+        let mut count = 0usize;
+        let mut fits = true;
+        let mut parity = 0;
+        let mut ends = (None, None);
+        for cell in block.cells() {
+            if count == 0 {
+                parity = cell.tag & 1;
+                layout.parity = parity;
+            }
+            // A cell without zeroes touches the run before it.
+            layout.alternate &= cell.zeroes > 0 || count == 0;
+            layout.odd_even &= cell.tag & 1 == parity || cell.tag == 0;
+            parity ^= 1;
+            count = count.wrapping_add(1);
+            if count == 1 {
+                ends.0 = Some(cell);
+            } else if cell.last {
+                ends.1 = Some(cell);
+            } else if fits {
+                fits = layout.shapes.add(&cell).is_some();
+            }
+        }
+        layout.zero_first &= layout.alternate;
+        // The ends of the block cut cells: they come last, to find what they are part of.
+        if let (Some(first), true) = (&ends.0, fits) {
+            match layout.shapes.find_first(first) {
+                Some((_, skip)) => layout.skip = skip,
+                None => fits = layout.shapes.add(first).is_some(),
+            }
+        }
+        if let (Some(last), true) = (&ends.1, fits) {
+            if layout.shapes.find_last(last).is_none() {
+                fits = layout.shapes.add(last).is_some();
+            }
+        }
+        // Adding a shape must not change what the first cell finds first.
+        layout.cells = if fits { count } else { 0 };
+        layout
     }
 
-    /// Bytes of the encoding.
-    fn len(&self) -> usize {
-        let shapes =
-            if self.same_zeroes() { self.len.wrapping_add(1) } else { self.len.wrapping_mul(2) };
-        let bits = self.index_bits().wrapping_add(if self.odd_even { 3 } else { 4 }) as usize;
-        self.count.saturating_mul(bits).div_ceil(8).saturating_add(shapes).saturating_add(2)
+    fn flags(&self) -> u8 {
+        (if self.alternate { LIST_ALTERNATES } else { 0 })
+            | if self.zero_first { LIST_ZERO_FIRST } else { 0 }
+    }
+
+    /// Runs that need a tag in a list or a bitmap.
+    fn tagged(&self, boundaries: usize) -> usize {
+        let runs = boundaries.saturating_add(1);
+        match (self.alternate, self.zero_first) {
+            (false, _) => runs,
+            (true, true) => runs >> 1,
+            (true, false) => runs.saturating_add(1) >> 1,
+        }
+    }
+
+    /// Bytes of the tags of a list.
+    fn nibble_bytes(&self, boundaries: usize) -> usize {
+        self.tagged(boundaries).saturating_add(1) >> 1
+    }
+
+    /// Bytes of the tags of a bitmap.
+    fn tag_bytes(&self, boundaries: usize) -> usize {
+        if self.alternate && self.odd_even {
+            self.tagged(boundaries).saturating_mul(3).saturating_add(1).div_ceil(8)
+        } else {
+            self.nibble_bytes(boundaries)
+        }
+    }
+
+    /// Bytes of cells, where there are any.
+    fn cells_bytes(&self) -> usize {
+        if self.cells == 0 {
+            return usize::MAX;
+        }
+        let tag_bits = if self.odd_even { 3 } else { 4 };
+        let bits = index_bits(self.shapes.len).wrapping_add(tag_bits) as usize;
+        self.cells
+            .saturating_mul(bits)
+            .div_ceil(8)
+            .saturating_add(self.shapes.bytes())
+            .saturating_add(2)
     }
 }
 

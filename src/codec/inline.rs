@@ -111,8 +111,8 @@ pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
     if block.boundaries() > BOUNDARIES as u32 {
         return None;
     }
-    for granule in block.starts() {
-        *runs.starts.get_mut(runs.len)? = (granule.into(), block.tag(granule));
+    for run in block.runs().skip(1) {
+        *runs.starts.get_mut(runs.len)? = (run.at as u16, run.tag);
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }
