@@ -8,7 +8,10 @@ use core::{
 
 use bitflags::bitflags;
 
-use crate::sync::AtomicU32;
+use crate::{
+    error::{Error, Result},
+    sync::AtomicU32,
+};
 
 bitflags! {
     /// How an allocation may go about finding memory.
@@ -155,3 +158,65 @@ impl<H: Host> Drop for Entered<'_, H> {
         self.host.exit(self.cookie);
     }
 }
+
+/// A slice in the host's memory, its own until it is dropped.
+///
+/// # Invariants
+/// `ptr` came from `host.alloc` for `len` values of `T`, all of them initialised, and nobody
+/// else has it.
+pub(crate) struct HostSlice<H: Host, T: Copy> {
+    host: H,
+    ptr: NonNull<T>,
+    len: usize,
+}
+
+impl<H: Host, T: Copy> HostSlice<H, T> {
+    /// `len` times `value`. [`Error::Invalid`] where `len` is 0 or too large for memory,
+    /// [`Error::NoMemory`] where the host has none.
+    pub(crate) fn new(host: H, len: usize, value: T, flags: AllocFlags) -> Result<Self> {
+        let layout = Layout::array::<T>(len).map_err(|_| Error::Invalid)?;
+        if layout.size() == 0 {
+            return Err(Error::Invalid);
+        }
+        let ptr = host.alloc(layout, flags).ok_or(Error::NoMemory)?.cast::<T>();
+        let mut at = ptr;
+        for _ in 0..len {
+            // SAFETY: the memory holds `len` values, and `at` has stepped over fewer.
+            unsafe { at.write(value) };
+            // SAFETY: as above, so one step further is inside, or one past its end.
+            at = unsafe { at.add(1) };
+        }
+        // INVARIANT: just allocated and written.
+        Ok(Self { host, ptr, len })
+    }
+}
+
+impl<H: Host, T: Copy> Deref for HostSlice<H, T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: by the invariant, `len` initialised values that nobody else writes.
+        unsafe { core::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<H: Host, T: Copy> DerefMut for HostSlice<H, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: by the invariant, and borrowed mutably like `self`.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<H: Host, T: Copy> Drop for HostSlice<H, T> {
+    fn drop(&mut self) {
+        // It was a layout when the slice was made.
+        if let Ok(layout) = Layout::array::<T>(self.len) {
+            // SAFETY: by the invariant from this host, of this layout, and now unused.
+            unsafe { self.host.free(self.ptr.cast(), layout) };
+        }
+    }
+}
+
+// SAFETY: an owner of `T`s and of a `Host`, which is `Send`.
+unsafe impl<H: Host, T: Copy + Send> Send for HostSlice<H, T> {}
+// SAFETY: shared, it gives out `&T` only.
+unsafe impl<H: Host, T: Copy + Sync> Sync for HostSlice<H, T> {}

@@ -234,6 +234,12 @@ impl<'a, M: TagMemory> Page<'a, M> {
         self.flags
     }
 
+    /// Words of tags the page has.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.memory.words()
+    }
+
     /// The tags, where the page has any that are valid: what a save reads (TAG-1).
     ///
     /// # Contexts
