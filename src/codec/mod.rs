@@ -98,9 +98,9 @@ impl<P: PageSize> Encoder<P> {
             if Self::BLOCKS > 1 {
                 len = Block::read(source, number).encode(&mut self.block);
             }
-            let end = at.saturating_add(len);
-            out.get_mut(at..end)?.copy_from_slice(self.block.get(..len)?);
-            at = end;
+            // Both slices visibly `len` long: no panic is left in the copy.
+            out.get_mut(at..)?.get_mut(..len)?.copy_from_slice(self.block.get(..len)?);
+            at = at.saturating_add(len);
         }
         out.get_mut(at..)?.fill(0);
         Some(at)

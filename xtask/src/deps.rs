@@ -2,7 +2,7 @@
 //! without asking, named with the command that installs them where it is not.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Once,
 };
@@ -22,6 +22,20 @@ pub(crate) fn need(program: &str, package: &str) -> Result<()> {
     install(package)?;
     if find(program).is_none() {
         bail!("`{program}` is missing though the package `{package}` is installed");
+    }
+    Ok(())
+}
+
+/// Sees to it that the file `path` is there; Debian's `package` has it.
+///
+/// # Errors
+/// As [`need`].
+pub(crate) fn need_file(path: &Path, package: &str) -> Result<()> {
+    if !path.exists() {
+        install(package)?;
+    }
+    if !path.exists() {
+        bail!("{} is missing though the package `{package}` is installed", path.display());
     }
     Ok(())
 }

@@ -7,15 +7,19 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod deps;
+mod header;
 mod ktap;
 mod kunit;
+mod library;
 mod lint;
 mod maps;
 mod results;
 mod run;
 mod semantics;
 mod steps;
+mod symbols;
 mod test;
+mod toolchain;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and measure mteswap", version)]
@@ -35,6 +39,12 @@ enum Verb {
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
     Semantics(semantics::Args),
+    /// The C library: libmteswap.a, mteswap.o, for this machine also shared
+    Lib(library::Args),
+    /// Makes include/mteswap.h; --check: it is right, stands alone, and agrees with ffi
+    Header(header::Args),
+    /// What the C library exports, wants and weighs; that it cannot panic
+    Symbols(symbols::Args),
 }
 
 /// Errors are one line: what failed, and what it rests on.
@@ -44,6 +54,9 @@ fn main() -> ExitCode {
         Verb::Kunit(args) => kunit::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
+        Verb::Lib(args) => library::run(args),
+        Verb::Header(args) => header::run(args),
+        Verb::Symbols(args) => symbols::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

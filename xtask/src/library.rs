@@ -1,0 +1,273 @@
+//! `cargo xtask lib`: the C library, for this machine or another.
+//!
+//! What is linked is one object, `mteswap.o`: the Rust code that the exported functions
+//! reach, everything else local or gone. The kernel links that; `libmteswap.a` has it with
+//! the hosted hooks beside it, which a program that brings its own does not pull in.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{run, toolchain::Toolchain};
+
+/// The page sizes a build can have, as `MTESWAP_PAGE_SHIFT`.
+pub(crate) const PAGE_SHIFTS: [u32; 3] = [12, 14, 16];
+
+/// The names a host supplies.
+pub(crate) const HOOKS: [&str; 8] = [
+    "mteswap_host_alloc",
+    "mteswap_host_enter",
+    "mteswap_host_exit",
+    "mteswap_host_free",
+    "mteswap_host_panic",
+    "mteswap_host_wait",
+    "mteswap_host_wake",
+    "mteswap_host_warn",
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Build for this Rust target, as aarch64-unknown-none-softfloat
+    #[arg(long)]
+    target: Option<String>,
+    /// Page size: 12 (4 KiB), 14 (16 KiB) or 16 (64 KiB)
+    #[arg(long, value_name = "SHIFT", default_value_t = 12)]
+    page_shift: u32,
+    /// Print what a C compiler needs, and nothing else, on stdout
+    #[arg(long)]
+    flags: bool,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    let library = Library::new(args.target, args.page_shift)?;
+    library.build()?;
+    if args.flags {
+        println!("{}", library.flags().join(" "));
+    } else {
+        for file in library.files() {
+            println!("{}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// One build of the library: a target and a page size.
+pub(crate) struct Library {
+    target: Option<String>,
+    shift: u32,
+    /// Features of `ffi`; for checks that must fail.
+    features: Option<&'static str>,
+}
+
+impl Library {
+    pub(crate) fn new(target: Option<String>, shift: u32) -> Result<Self> {
+        ensure!(PAGE_SHIFTS.contains(&shift), "no page size has a shift of {shift}: 12, 14 or 16");
+        Ok(Self { target, shift, features: None })
+    }
+
+    /// The library with a fault in it that checks must notice.
+    pub(crate) fn with_fault(shift: u32) -> Self {
+        Self { target: None, shift, features: Some("negative-control") }
+    }
+
+    /// Where the library is built: `target/mteswap`, with the target and a page size other
+    /// than 4 KiB as folders below.
+    pub(crate) fn dir(&self) -> PathBuf {
+        let mut dir = run::root().join("target/mteswap");
+        dir.extend(&self.target);
+        if self.shift != PAGE_SHIFTS[0] {
+            dir.push(format!("ps{}", self.shift));
+        }
+        dir.extend(self.features);
+        dir
+    }
+
+    /// The partially linked object.
+    pub(crate) fn object(&self) -> PathBuf {
+        self.dir().join("mteswap.o")
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.dir().join("libmteswap.a")
+    }
+
+    /// What [`build`](Self::build) makes.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.archive(), self.object()];
+        if self.target.is_none() {
+            files.extend(["libmteswap.so", "mteswap.pc"].map(|name| self.dir().join(name)));
+        }
+        files
+    }
+
+    /// The flags that compile and link a C program.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        vec![
+            format!("-I{}", run::root().join("include").display()),
+            format!("-DMTESWAP_PAGE_SHIFT={}", self.shift),
+            self.archive().display().to_string(),
+        ]
+    }
+
+    /// Builds what is missing or out of date.
+    pub(crate) fn build(&self) -> Result<()> {
+        let tools = Toolchain::new(self.target.as_deref())?;
+        let rust = self.cargo(&tools)?;
+        let ffi = run::root().join("ffi");
+        let host = ffi.join("hosted/host.c");
+        let sources = [&rust, &symbols_file(), &host, &std::env::current_exe()?];
+        if self.files().iter().all(|file| is_newer(file, &sources)) {
+            return Ok(());
+        }
+        self.link(&tools, &rust)?;
+        let mut members = vec![self.object()];
+        if self.target.is_none() {
+            members.push(self.hosted(&host)?);
+        }
+        let archive = self.archive();
+        remove(&archive)?;
+        run::run(tools.binutil("ar").arg("rcsD").arg(&archive).args(&members))
+    }
+
+    /// Builds the Rust part; returns cargo's archive.
+    fn cargo(&self, tools: &Toolchain) -> Result<PathBuf> {
+        let root = run::root();
+        let dir = self.dir().join("cargo");
+        let mut command = tools.cargo_build();
+        command
+            .args(["--release", "--locked", "--quiet", "--manifest-path"])
+            .arg(root.join("ffi/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&dir)
+            .args(self.features.map(|features| format!("--features={features}")))
+            .env("MTESWAP_PAGE_SHIFT", self.shift.to_string())
+            .current_dir(&root);
+        run::run(&mut command)?;
+        let mut built = dir;
+        built.extend(&self.target);
+        Ok(built.join("release/libmteswap_ffi.a"))
+    }
+
+    /// Links the Rust object partially: only what the exports reach, only they and the hooks
+    /// global.
+    fn link(&self, tools: &Toolchain, rust: &Path) -> Result<()> {
+        let dir = self.dir();
+        let exports = exports()?;
+        // The compiler's own helpers are left out: what they would be wanted for, such as
+        // memcpy, is the host's to supply, and `cargo xtask symbols` sees anything else.
+        let members = run::output(tools.binutil("ar").arg("t").arg(rust))?;
+        let member = members
+            .lines()
+            .find(|member| member.starts_with("mteswap_ffi"))
+            .with_context(|| format!("{} holds no object of mteswap-ffi", rust.display()))?;
+        run::run(
+            tools.binutil("ar").current_dir(&dir).args(["x", "--output=."]).arg(rust).arg(member),
+        )?;
+        let rust_object = dir.join("mteswap-rust.o");
+        fs::rename(dir.join(member), &rust_object)?;
+
+        let linked = dir.join("mteswap-linked.o");
+        let mut ld = tools.binutil("ld");
+        ld.args(["-r", "--gc-sections", "-T"]).arg(run::root().join("ffi/merge.lds"));
+        for export in &exports {
+            ld.args(["-u", export]);
+        }
+        run::run(ld.arg("-o").arg(&linked).arg(&rust_object))?;
+
+        let keep = dir.join("keep.txt");
+        fs::write(&keep, exports.join("\n") + "\n")?;
+        let mut objcopy = tools.binutil("objcopy");
+        objcopy.arg(format!("--keep-global-symbols={}", keep.display()));
+        run::run(objcopy.arg(&linked).arg(self.object()))?;
+        for file in [rust_object, linked, keep] {
+            fs::remove_file(file)?;
+        }
+        Ok(())
+    }
+
+    /// Compiles the hosted hooks, and makes the shared library of them and the object, with
+    /// its pkg-config file. Returns the hooks' object.
+    fn hosted(&self, source: &Path) -> Result<PathBuf> {
+        let dir = self.dir();
+        let cc = compiler()?;
+        let hooks = dir.join("host.o");
+        run::run(
+            Command::new(&cc)
+                .args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2", "-fPIC"])
+                .args(&self.flags()[..2])
+                .arg("-c")
+                .arg(source)
+                .arg("-o")
+                .arg(&hooks),
+        )?;
+        let script = dir.join("exports.map");
+        fs::write(&script, "{ global: mteswap_*; local: *; };\n")?;
+        run::run(
+            Command::new(&cc)
+                .args(["-shared", "-Wl,-soname,libmteswap.so", "-Wl,-z,defs"])
+                .arg(format!("-Wl,--version-script={}", script.display()))
+                .args([&self.object(), &hooks])
+                .arg("-o")
+                .arg(dir.join("libmteswap.so")),
+        )?;
+        fs::remove_file(script)?;
+        fs::write(dir.join("mteswap.pc"), self.pkg_config())?;
+        Ok(hooks)
+    }
+
+    fn pkg_config(&self) -> String {
+        format!(
+            "libdir={}\n\n\
+             Name: mteswap\n\
+             Description: Keeps the Arm MTE tags of swapped-out pages\n\
+             Version: {}\n\
+             Cflags: {}\n\
+             Libs: -L${{libdir}} -Wl,-rpath,${{libdir}} -lmteswap\n",
+            self.dir().display(),
+            env!("CARGO_PKG_VERSION"),
+            self.flags()[..2].join(" "),
+        )
+    }
+}
+
+/// The exported functions, as committed.
+pub(crate) fn exports() -> Result<Vec<String>> {
+    let path = symbols_file();
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+pub(crate) fn symbols_file() -> PathBuf {
+    run::root().join("ffi/symbols.txt")
+}
+
+/// The C compiler: `CC`, or `cc`.
+pub(crate) fn compiler() -> Result<String> {
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    if run::output(Command::new(&cc).arg("--version")).is_err() {
+        bail!("no C compiler `{cc}`: apt-get install gcc libc6-dev, or name one in CC");
+    }
+    Ok(cc)
+}
+
+/// True where `file` is there and no older than any of `sources`.
+fn is_newer(file: &Path, sources: &[&PathBuf]) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let Some(built) = modified(file) else { return false };
+    sources.iter().all(|source| modified(source).unwrap_or(SystemTime::UNIX_EPOCH) <= built)
+}
+
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! A cargo that can build for a target: the one in use where it has the target, Debian's
+//! with the sources of `core` where it has not.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{deps, run};
+
+/// What a target needs beside cargo.
+pub(crate) struct Toolchain {
+    target: Option<String>,
+    /// Built from source by Debian's cargo, `core` too.
+    debian: bool,
+    /// What the names of GNU binutils and of the C compiler begin with.
+    pub(crate) prefix: &'static str,
+}
+
+/// Debian's packages with a toolchain and the sources of `core` that belong to it.
+const DEBIAN: [(&str, &str); 3] = [
+    ("/usr/bin/rustc", "rustc-web"),
+    ("/usr/bin/cargo", "cargo-web"),
+    ("/usr/lib/rustlib/src/rust/library/core/Cargo.toml", "rust-web-src"),
+];
+
+impl Toolchain {
+    /// The toolchain for `target`; for this machine where it is `None`.
+    pub(crate) fn new(target: Option<&str>) -> Result<Self> {
+        let Some(target) = target else {
+            return Ok(Self { target: None, debian: false, prefix: "" });
+        };
+        let prefix = match target.split('-').next() {
+            Some(arch) if arch == std::env::consts::ARCH => "",
+            Some("aarch64") => "aarch64-linux-gnu-",
+            Some("x86_64") => "x86_64-linux-gnu-",
+            _ => bail!("no binutils known for {target}"),
+        };
+        if !prefix.is_empty() {
+            let package = format!("binutils-{}", prefix.trim_end_matches('-').replace('_', "-"));
+            deps::need(&format!("{prefix}ld"), &package)?;
+        }
+        let installed = has_target(target);
+        if !installed {
+            for (path, package) in DEBIAN {
+                deps::need_file(Path::new(path), package)?;
+            }
+        }
+        Ok(Self { target: Some(target.to_owned()), debian: !installed, prefix })
+    }
+
+    /// `cargo build` for the target, `core` included where nobody ships it.
+    pub(crate) fn cargo_build(&self) -> Command {
+        let mut command = if self.debian {
+            let mut command = Command::new("/usr/bin/cargo");
+            // Of a cargo and a rustc of different makes, neither takes the other's sources.
+            command
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env_remove("RUSTUP_TOOLCHAIN")
+                .env_remove("CARGO");
+            command
+        } else {
+            Command::new("cargo")
+        };
+        command.arg("build");
+        if let Some(target) = &self.target {
+            command.args(["--target", target]);
+        }
+        if self.debian {
+            command.arg("-Zbuild-std=core");
+        }
+        command
+    }
+
+    /// A program of binutils.
+    pub(crate) fn binutil(&self, program: &str) -> Command {
+        Command::new(format!("{}{program}", self.prefix))
+    }
+}
+
+/// True where the rustc in use has a `core` for `target`.
+fn has_target(target: &str) -> bool {
+    let mut command = Command::new("rustc");
+    command.args(["--print", "target-libdir", "--target", target]);
+    run::output(&mut command).is_ok_and(|folder| Path::new(folder.trim_end()).is_dir())
+}
