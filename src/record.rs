@@ -112,14 +112,16 @@ impl<H: Host, P: PageSize> Records<H, P> {
 
     /// A record of the tags of `source`. [`Error::NoMemory`] where it needs a payload and
     /// neither the host nor the reserve has one.
+    // Not inlined: the encoder's stack is given back before the index is walked.
+    #[inline(never)]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Result<Record> {
-        let mut encoder = Encoder::<P>::new(source);
-        match encoder.form() {
+        let mut encoder = Encoder::<P>::new();
+        match encoder.read(source) {
             Form::Inline(code) => {
                 Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
             }

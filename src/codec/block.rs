@@ -67,25 +67,28 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Reads block `number` of a page.
-    pub(super) fn read(source: &(impl TagSource + ?Sized), number: usize) -> Self {
-        let base = number.wrapping_mul(BLOCK_WORDS);
-        Self::new(core::array::from_fn(|i| source.word(base.wrapping_add(i))))
+    /// A block of tag 0.
+    pub(super) const fn new() -> Self {
+        Self { words: [0; BLOCK_WORDS], starts: [0; 4] }
     }
 
-    fn new(words: [u64; BLOCK_WORDS]) -> Self {
-        let mut starts = [0; 4];
+    /// Reads block `number` of a page.
+    pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
+        let base = number.wrapping_mul(BLOCK_WORDS);
+        for (word, i) in self.words.iter_mut().zip(0usize..) {
+            *word = source.word(base.wrapping_add(i));
+        }
+        self.starts = [0; 4];
         // The first granule begins no boundary: it is compared with itself.
-        let mut before = words.first().map_or(0, |word| word & 15);
-        for (word, index) in words.iter().zip(0u32..) {
+        let mut before = self.words.first().map_or(0, |word| word & 15);
+        for (word, index) in self.words.iter().zip(0u32..) {
             let differs = word ^ (word << 4 | before);
             before = word >> 60;
             let bits = nibbles_to_bits(differs);
-            if let Some(quarter) = starts.get_mut((index >> 2) as usize) {
+            if let Some(quarter) = self.starts.get_mut((index >> 2) as usize) {
                 *quarter |= bits << (index & 3).wrapping_mul(16);
             }
         }
-        Self { words, starts }
     }
 
     /// Writes the tags as block `number` of a page.
@@ -113,46 +116,34 @@ impl Block {
         Runs { block: self, rest, quarter: 0, at: 0 }
     }
 
-    /// Encodes to `out`; returns the length.
-    pub(super) fn encode(&self, out: &mut [u8; ENCODED_MAX]) -> usize {
-        let boundaries = self.boundaries() as usize;
-        if boundaries == 0 {
-            let mut writer = Writer::new(out);
-            writer.byte(self.tag(0));
-            return writer.finish();
-        }
-        let layout = Layout::of(self);
-        let list = layout.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = layout.tag_bytes(boundaries).saturating_add(1 + GRANULES / 8);
-        let cells = layout.cells_bytes();
-        if cells <= list.min(bitmap) && cells < ENCODED_MAX {
-            self.encode_cells(&layout, out)
-        } else if list <= bitmap && list < ENCODED_MAX {
-            self.encode_list(&layout, boundaries, out)
-        } else if bitmap < ENCODED_MAX {
-            self.encode_bitmap(&layout, out)
-        } else {
-            self.encode_raw(out)
+    /// Writes the block in the format that `layout`, its own, chose; returns the length,
+    /// and how much of it fits `out` is written.
+    pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
+        let writer = Writer::new(out);
+        match layout.format {
+            Format::One => self.encode_one(writer),
+            Format::List => self.encode_list(layout, writer),
+            Format::Bitmap => self.encode_bitmap(layout, writer),
+            Format::Cells => self.encode_cells(layout, writer),
+            Format::Raw => self.encode_raw(writer),
         }
     }
 
-    fn encode_raw(&self, out: &mut [u8; ENCODED_MAX]) -> usize {
-        let mut writer = Writer::new(out);
+    fn encode_one(&self, mut writer: Writer<'_>) -> usize {
+        writer.byte(self.tag(0));
+        writer.finish()
+    }
+
+    fn encode_raw(&self, mut writer: Writer<'_>) -> usize {
         writer.byte(RAW);
         self.words.iter().flat_map(|word| word.to_le_bytes()).for_each(|byte| writer.byte(byte));
         writer.finish()
     }
 
-    fn encode_list(
-        &self,
-        layout: &Layout,
-        boundaries: usize,
-        out: &mut [u8; ENCODED_MAX],
-    ) -> usize {
-        let mut writer = Writer::new(out);
+    fn encode_list(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         writer.byte(LIST | layout.flags());
         // Fewer than 127, or a list would not be the shortest.
-        writer.byte(boundaries as u8);
+        writer.byte(self.boundaries() as u8);
         self.runs().skip(1).for_each(|run| writer.byte(run.at as u8));
         self.runs()
             .filter(|run| !layout.alternate || run.tag != 0)
@@ -160,8 +151,7 @@ impl Block {
         writer.finish()
     }
 
-    fn encode_bitmap(&self, layout: &Layout, out: &mut [u8; ENCODED_MAX]) -> usize {
-        let mut writer = Writer::new(out);
+    fn encode_bitmap(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         let odd_even = layout.alternate && layout.odd_even;
         writer.byte(BITMAP | layout.flags() | if odd_even { BITMAP_ODD_EVEN } else { 0 });
         self.starts
@@ -177,8 +167,7 @@ impl Block {
         writer.finish()
     }
 
-    fn encode_cells(&self, layout: &Layout, out: &mut [u8; ENCODED_MAX]) -> usize {
-        let mut writer = Writer::new(out);
+    fn encode_cells(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         let shapes = &layout.shapes;
         let odd_even = layout.odd_even;
         let same = shapes.same_zeroes();
@@ -234,28 +223,28 @@ impl Block {
         })
     }
 
-    /// Decodes a block; returns it and the bytes used. [`Error::Invalid`] for what no
-    /// encoder writes or what ends too early.
-    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, usize)> {
+    /// Takes on the tags of an encoded block; returns the bytes used. [`Error::Invalid`] for
+    /// what no encoder writes or what ends too early.
+    pub(super) fn decode(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut reader = Reader::new(bytes);
         let first = reader.byte();
-        let mut block = Self { words: [0; BLOCK_WORDS], starts: [0; 4] };
+        *self = Self::new();
         if first & CELLS != 0 {
-            block.decode_cells(first, &mut reader)?;
+            self.decode_cells(first, &mut reader)?;
         } else {
             match (first & 0xf0, first & 0x0f) {
-                (0, tag) => block.words = [u64::from(tag).wrapping_mul(ALL_GRANULES); BLOCK_WORDS],
+                (0, tag) => self.words = [u64::from(tag).wrapping_mul(ALL_GRANULES); BLOCK_WORDS],
                 (RAW, 0) => {
-                    for word in &mut block.words {
+                    for word in &mut self.words {
                         *word = u64::from_le_bytes(core::array::from_fn(|_| reader.byte()));
                     }
                 }
-                (LIST, flags @ 0..4) => block.decode_list(flags, &mut reader)?,
-                (BITMAP, flags @ 0..8) => block.decode_bitmap(flags, &mut reader)?,
+                (LIST, flags @ 0..4) => self.decode_list(flags, &mut reader)?,
+                (BITMAP, flags @ 0..8) => self.decode_bitmap(flags, &mut reader)?,
                 _ => return Err(Error::Invalid),
             }
         }
-        if reader.overrun() { Err(Error::Invalid) } else { Ok((block, reader.used())) }
+        if reader.overrun() { Err(Error::Invalid) } else { Ok(reader.used()) }
     }
 
     fn decode_list(&mut self, flags: u8, reader: &mut Reader<'_>) -> Result<()> {
@@ -473,8 +462,21 @@ impl Shapes {
     }
 }
 
-/// What must be known of a block to choose a format, found in one pass.
-struct Layout {
+/// The formats of a block.
+#[derive(Clone, Copy)]
+enum Format {
+    One,
+    List,
+    Bitmap,
+    Cells,
+    Raw,
+}
+
+/// What must be known of a block to choose a format, found in one pass, and the choice.
+pub(super) struct Layout {
+    format: Format,
+    /// Bytes of the block's encoding.
+    len: u16,
     /// Every other run is of tag 0.
     alternate: bool,
     /// The first run is.
@@ -483,24 +485,44 @@ struct Layout {
     odd_even: bool,
     /// The lowest bit of the first of them.
     parity: u8,
-    /// Cells, or 0 where they have too many shapes.
-    cells: usize,
     shapes: Shapes,
     /// Granules of the first cell before the block.
     skip: u8,
 }
 
 impl Layout {
-    fn of(block: &Block) -> Self {
-        let mut layout = Self {
+    /// The layout of a block of one run.
+    pub(super) const fn one_run() -> Self {
+        Self {
+            format: Format::One,
+            len: 1,
             alternate: true,
-            zero_first: block.tag(0) == 0,
+            zero_first: false,
             odd_even: true,
             parity: 0,
-            cells: 0,
-            shapes: Shapes { shapes: [Shape::default(); SHAPES], len: 0 },
+            shapes: Shapes { shapes: [Shape { zeroes: 0, others: 0 }; SHAPES], len: 0 },
             skip: 0,
-        };
+        }
+    }
+
+    /// Goes through a block and chooses the shortest format.
+    pub(super) fn choose(&mut self, block: &Block) {
+        *self = Self::one_run();
+        let boundaries = block.boundaries() as usize;
+        if boundaries > 0 {
+            let cells = self.look_for_cells(block);
+            self.choose_shortest(boundaries, cells);
+        }
+    }
+
+    /// Bytes of the encoding, [`ENCODED_MAX`] at most.
+    pub(super) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// The number of cells, or `None` where they have too many shapes.
+    fn look_for_cells(&mut self, block: &Block) -> Option<usize> {
+        let layout = self;
         let mut count = 0usize;
         let mut fits = true;
         let mut parity = 0;
@@ -523,7 +545,7 @@ impl Layout {
                 fits = layout.shapes.add(&cell).is_some();
             }
         }
-        layout.zero_first &= layout.alternate;
+        layout.zero_first = layout.alternate && block.tag(0) == 0;
         // The ends of the block cut cells: they come last, to find what they are part of.
         if let (Some(first), true) = (&ends.0, fits) {
             match layout.shapes.find_first(first) {
@@ -536,9 +558,24 @@ impl Layout {
                 fits = layout.shapes.add(last).is_some();
             }
         }
-        // Adding a shape must not change what the first cell finds first.
-        layout.cells = if fits { count } else { 0 };
-        layout
+        // Shapes that were added last come last: the first cell still finds what it found.
+        fits.then_some(count)
+    }
+
+    fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
+        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
+        let bitmap = self.tag_bytes(boundaries).saturating_add(1 + GRANULES / 8);
+        let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
+        let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
+        for (other, bytes) in
+            [(Format::Bitmap, bitmap), (Format::List, list), (Format::Cells, cells)]
+        {
+            if bytes < len || bytes == len && !matches!(format, Format::Raw) {
+                (format, len) = (other, bytes);
+            }
+        }
+        // Not more than ENCODED_MAX.
+        (self.format, self.len) = (format, len as u16);
     }
 
     fn flags(&self) -> u8 {
@@ -570,18 +607,12 @@ impl Layout {
         }
     }
 
-    /// Bytes of cells, where there are any.
-    fn cells_bytes(&self) -> usize {
-        if self.cells == 0 {
-            return usize::MAX;
-        }
+    /// Bytes of `count` cells.
+    fn cells_bytes(&self, count: usize) -> usize {
         let tag_bits = if self.odd_even { 3 } else { 4 };
         let bits = index_bits(self.shapes.len).wrapping_add(tag_bits) as usize;
-        self.cells
-            .saturating_mul(bits)
-            .div_ceil(8)
-            .saturating_add(self.shapes.bytes())
-            .saturating_add(2)
+        let shapes = self.shapes.bytes();
+        count.saturating_mul(bits).div_ceil(8).saturating_add(shapes).saturating_add(2)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
 };
-use block::{BLOCK_WORDS, Block, ENCODED_MAX};
+use block::{BLOCK_WORDS, Block, Layout};
 
 /// A tag in every nibble of a word, by multiplication.
 const ALL_GRANULES: u64 = 0x1111_1111_1111_1111;
@@ -41,12 +41,11 @@ pub(crate) enum Form {
     Raw,
 }
 
-/// A page's tags, looked through. Holds one block's encoding, never a whole large page.
+/// A page's tags, looked through. Holds one block, never a whole large page.
 pub(crate) struct Encoder<P: PageSize> {
-    form: Form,
-    /// One block, encoded: of a 4 KiB page all there is, of a larger one the last that
-    /// was looked at.
-    block: [u8; ENCODED_MAX],
+    /// Of a 4 KiB page all there is.
+    block: Block,
+    layout: Layout,
     page: PhantomData<P>,
 }
 
@@ -54,52 +53,59 @@ impl<P: PageSize> Encoder<P> {
     /// Blocks of a page.
     const BLOCKS: usize = P::WORDS / BLOCK_WORDS;
 
-    /// Reads the tags once and chooses a form.
-    pub(crate) fn new(source: &(impl TagSource + ?Sized)) -> Self {
-        let mut encoder = Self { form: Form::Raw, block: [0; ENCODED_MAX], page: PhantomData };
-        if Self::BLOCKS == 1 {
-            let block = Block::read(source, 0);
-            encoder.form = match inline::encode_block(&block) {
-                Some(code) => Form::Inline(code),
-                None => Self::sized(block.encode(&mut encoder.block)),
-            };
-            return encoder;
-        }
-        if let Some(code) = inline::encode_inline::<P>(source) {
-            encoder.form = Form::Inline(code);
-            return encoder;
-        }
-        let total = (0..Self::BLOCKS)
-            .map(|number| Block::read(source, number).encode(&mut encoder.block))
-            .fold(0usize, usize::saturating_add);
-        encoder.form = Self::sized(total);
-        encoder
+    /// An encoder that has seen nothing yet.
+    // Apart from `read`, so that what is large is built where it stays.
+    pub(crate) const fn new() -> Self {
+        Self { block: Block::new(), layout: Layout::one_run(), page: PhantomData }
     }
 
-    fn sized(len: usize) -> Form {
+    /// Reads the tags once and chooses a form.
+    #[inline(never)]
+    pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
+        self.block.read(source, 0);
+        let code = if Self::BLOCKS == 1 {
+            inline::encode_block(&self.block)
+        } else {
+            inline::encode_inline::<P>(source)
+        };
+        match code {
+            Some(code) => Form::Inline(code),
+            None => self.sized(source),
+        }
+    }
+
+    fn sized(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
+        self.layout.choose(&self.block);
+        let mut len = self.layout.len();
+        for number in 1..Self::BLOCKS {
+            self.look_at(source, number);
+            len = len.saturating_add(self.layout.len());
+        }
         if len < P::TAG_BYTES { Form::Bytes(len) } else { Form::Raw }
     }
 
-    pub(crate) fn form(&self) -> Form {
-        self.form
+    fn look_at(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
+        self.block.read(source, number);
+        self.layout.choose(&self.block);
     }
 
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns
     /// how many they are. `None` where they do not fit: `out` is too short, or the tags
     /// changed since; they may then be fewer, too.
+    #[inline(never)]
     pub(crate) fn write(
         &mut self,
         source: &(impl TagSource + ?Sized),
         out: &mut [u8],
     ) -> Option<usize> {
-        let Form::Bytes(mut len) = self.form else { return None };
         let mut at = 0usize;
         for number in 0..Self::BLOCKS {
             if Self::BLOCKS > 1 {
-                len = Block::read(source, number).encode(&mut self.block);
+                self.look_at(source, number);
             }
-            // Both slices visibly `len` long: no panic is left in the copy.
-            out.get_mut(at..)?.get_mut(..len)?.copy_from_slice(self.block.get(..len)?);
+            let rest = out.get_mut(at..)?;
+            let len = self.block.encode(&self.layout, rest);
+            rest.get(len..)?;
             at = at.saturating_add(len);
         }
         out.get_mut(at..)?.fill(0);
@@ -117,18 +123,17 @@ pub(crate) fn decode_bytes<P: PageSize>(
     let blocks = Encoder::<P>::BLOCKS;
     // A page of several blocks is gone through twice, so that nothing is written of one
     // whose end is wrong.
+    let mut block = Block::new();
     if blocks > 1 {
         let mut at = 0usize;
         for _ in 0..blocks {
-            let (_, len) = Block::decode(bytes.get(at..).ok_or(Error::Invalid)?)?;
-            at = at.saturating_add(len);
+            at = at.saturating_add(block.decode(bytes.get(at..).ok_or(Error::Invalid)?)?);
         }
     }
     let mut at = 0usize;
     for number in 0..blocks {
-        let (block, len) = Block::decode(bytes.get(at..).ok_or(Error::Invalid)?)?;
+        at = at.saturating_add(block.decode(bytes.get(at..).ok_or(Error::Invalid)?)?);
         block.write(sink, number);
-        at = at.saturating_add(len);
     }
     Ok(at)
 }

@@ -10,9 +10,9 @@ fn round_trip<P: PageSize>(words: &[u64]) -> usize {
 }
 
 fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
-    let mut encoder = Encoder::<P>::new(words);
+    let mut encoder = Encoder::<P>::new();
     let mut out = vec![!0u64; P::WORDS];
-    let bytes = match encoder.form() {
+    let bytes = match encoder.read(words) {
         Form::Inline(code) => {
             decode_inline::<P>(code, out.as_mut_slice());
             assert_eq!(out, words);
@@ -220,8 +220,8 @@ impl TagSource for Restless {
 fn codec_a_source_that_changes_stays_in_bounds() {
     let source = Restless(core::cell::Cell::new(1));
     for _ in 0..5000 {
-        let mut encoder = Encoder::<Page64K>::new(&source);
-        let Form::Bytes(len) = encoder.form() else { continue };
+        let mut encoder = Encoder::<Page64K>::new();
+        let Form::Bytes(len) = encoder.read(&source) else { continue };
         let mut out = vec![0; len];
         if let Some(used) = encoder.write(&source, &mut out) {
             assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256]), Ok(used));

@@ -30,9 +30,9 @@ pub const fn encoded_max<P: PageSize>() -> usize {
 /// # Contexts
 /// Any; allocates nothing.
 pub fn encode<P: PageSize>(source: &(impl TagSource + ?Sized), buf: &mut [u8]) -> Option<usize> {
-    let mut encoder = Encoder::<P>::new(source);
+    let mut encoder = Encoder::<P>::new();
     let (first, rest) = buf.split_first_mut()?;
-    let len = match encoder.form() {
+    let len = match encoder.read(source) {
         Form::Inline(code) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             0
