@@ -38,9 +38,9 @@ use crate::{
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
 /// Granules of a block.
-const GRANULES: usize = 256;
+const GRANULES: u16 = 256;
 /// Bytes of a raw block, without its first byte.
-const RAW_BYTES: usize = GRANULES / 2;
+const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
 pub(super) const ENCODED_MAX: usize = RAW_BYTES + 1;
 
@@ -57,7 +57,7 @@ const BITMAP_ODD_EVEN: u8 = 4;
 /// Shapes of cells in one block.
 const SHAPES: usize = 16;
 /// The most granules that a first cell can have before the block.
-const SKIP_MAX: usize = 127;
+const SKIP_MAX: u16 = 127;
 
 /// The tags of 256 granules, and where its runs begin.
 pub(super) struct Block {
@@ -173,7 +173,7 @@ impl Block {
         let same = shapes.same_zeroes();
         writer.byte(
             CELLS
-                | shapes.len.wrapping_sub(1) as u8
+                | shapes.len.wrapping_sub(1)
                 | if odd_even { ODD_EVEN } else { 0 }
                 | if same { SAME_ZEROES } else { 0 },
         );
@@ -188,7 +188,7 @@ impl Block {
             }
             writer.byte(shape.others);
         }
-        let index_bits = index_bits(shapes.len);
+        let index_bits = index_bits(shapes.len.into());
         let (tag_shift, tag_bits) = if odd_even { (1, 3) } else { (0, 4) };
         let shape_of = |cell: &Cell, number: usize| {
             if number == 0 {
@@ -311,16 +311,16 @@ impl Block {
         }
         let index_bits = index_bits(len);
         let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
-        let mut skip = usize::from(skip) & SKIP_MAX;
-        let mut at = 0usize;
+        let mut skip = u16::from(skip) & SKIP_MAX;
+        let mut at = 0u16;
         // A cell is a granule long at least, so this ends; and where the bytes end, too.
         while at < GRANULES && !reader.overrun() {
             let index = usize::from(reader.bits(index_bits));
             let shape = shapes.get(index).filter(|_| index < len).ok_or(Error::Invalid)?;
             let tag = reader.bits(tag_bits) << tag_shift | parity;
             parity ^= flip;
-            let zeroes = usize::from(shape.zeroes);
-            let others = usize::from(shape.others).wrapping_add(1);
+            let zeroes = u16::from(shape.zeroes);
+            let others = u16::from(shape.others).wrapping_add(1);
             let after_zeroes = skip.saturating_sub(zeroes);
             at = at.wrapping_add(zeroes.saturating_sub(skip));
             // The first cell, too, has a granule in the block.
@@ -340,8 +340,8 @@ impl Block {
 
 /// Granules of one tag.
 pub(super) struct Run {
-    pub(super) at: usize,
-    pub(super) len: usize,
+    pub(super) at: u16,
+    pub(super) len: u16,
     pub(super) tag: u8,
 }
 
@@ -350,8 +350,8 @@ pub(super) struct Runs<'a> {
     block: &'a Block,
     /// Starts of runs still to come, in this quarter of the block.
     rest: u64,
-    quarter: usize,
-    at: usize,
+    quarter: u16,
+    at: u16,
 }
 
 impl Iterator for Runs<'_> {
@@ -364,10 +364,10 @@ impl Iterator for Runs<'_> {
         }
         while self.rest == 0 && self.quarter < 4 {
             self.quarter = self.quarter.wrapping_add(1);
-            self.rest = self.block.starts.get(self.quarter).copied().unwrap_or(0);
+            self.rest = self.block.starts.get(usize::from(self.quarter)).copied().unwrap_or(0);
         }
         // Behind the last quarter: 4 * 64 + 64 is past the block, and cut off.
-        let bit = self.rest.trailing_zeros() as usize;
+        let bit = self.rest.trailing_zeros() as u16;
         let end = self.quarter.wrapping_mul(64).wrapping_add(bit).min(GRANULES);
         self.rest &= self.rest.wrapping_sub(1);
         let at = self.at;
@@ -378,8 +378,8 @@ impl Iterator for Runs<'_> {
 
 /// A run of zeroes and a run of another tag, as they lie in the block.
 struct Cell {
-    zeroes: usize,
-    others: usize,
+    zeroes: u16,
+    others: u16,
     tag: u8,
     /// It ends where the block does, so it may be part of a longer one.
     last: bool,
@@ -395,12 +395,12 @@ struct Shape {
 /// The shapes of a block's cells.
 struct Shapes {
     shapes: [Shape; SHAPES],
-    len: usize,
+    len: u8,
 }
 
 impl Shapes {
     fn known(&self) -> &[Shape] {
-        self.shapes.get(..self.len).unwrap_or_default()
+        self.shapes.get(..self.len.into()).unwrap_or_default()
     }
 
     /// The shape of a cell. One without a run is cut off by the block's end: any length does.
@@ -412,7 +412,7 @@ impl Shapes {
     /// `None` where there are too many.
     fn add(&mut self, cell: &Cell) -> Option<()> {
         if self.find(cell).is_none() {
-            *self.shapes.get_mut(self.len)? = Self::shape(cell)?;
+            *self.shapes.get_mut(usize::from(self.len))? = Self::shape(cell)?;
             self.len = self.len.wrapping_add(1);
         }
         Some(())
@@ -426,10 +426,10 @@ impl Shapes {
     /// The shape that a cell at the block's end is the beginning of.
     fn find_last(&self, cell: &Cell) -> Option<usize> {
         self.known().iter().position(|shape| {
-            let zeroes = usize::from(shape.zeroes);
+            let zeroes = u16::from(shape.zeroes);
             match cell.others.checked_sub(1) {
                 None => zeroes >= cell.zeroes,
-                Some(others) => zeroes == cell.zeroes && usize::from(shape.others) >= others,
+                Some(others) => zeroes == cell.zeroes && u16::from(shape.others) >= others,
             }
         })
     }
@@ -438,8 +438,8 @@ impl Shapes {
     /// lies before.
     fn find_first(&self, cell: &Cell) -> Option<(usize, u8)> {
         self.known().iter().zip(0usize..).find_map(|(shape, index)| {
-            let zeroes = usize::from(shape.zeroes);
-            let others = usize::from(shape.others).wrapping_add(1);
+            let zeroes = u16::from(shape.zeroes);
+            let others = u16::from(shape.others).wrapping_add(1);
             let whole = zeroes.wrapping_add(others);
             let skip = whole.checked_sub(cell.zeroes.wrapping_add(cell.others))?;
             let fits = if cell.last {
@@ -458,7 +458,8 @@ impl Shapes {
     }
 
     fn bytes(&self) -> usize {
-        if self.same_zeroes() { self.len.wrapping_add(1) } else { self.len.wrapping_mul(2) }
+        let len = usize::from(self.len);
+        if self.same_zeroes() { len.wrapping_add(1) } else { len.wrapping_mul(2) }
     }
 }
 
@@ -564,7 +565,7 @@ impl Layout {
 
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
         let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(1 + GRANULES / 8);
+        let bitmap = self.tag_bytes(boundaries).saturating_add(1 + size_of::<[u64; 4]>());
         let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
         let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
         for (other, bytes) in
@@ -610,7 +611,7 @@ impl Layout {
     /// Bytes of `count` cells.
     fn cells_bytes(&self, count: usize) -> usize {
         let tag_bits = if self.odd_even { 3 } else { 4 };
-        let bits = index_bits(self.shapes.len).wrapping_add(tag_bits) as usize;
+        let bits = index_bits(self.shapes.len.into()).wrapping_add(tag_bits) as usize;
         let shapes = self.shapes.bytes();
         count.saturating_mul(bits).div_ceil(8).saturating_add(shapes).saturating_add(2)
     }
@@ -623,9 +624,10 @@ fn index_bits(len: usize) -> u32 {
 
 /// Sets `len` granules from `at` on, all in the block and zero until now, to `tag`.
 #[inline]
-fn fill(words: &mut [u64; BLOCK_WORDS], at: usize, len: usize, tag: u8) {
+fn fill(words: &mut [u64; BLOCK_WORDS], at: u16, len: u16, tag: u8) {
+    let at = usize::from(at);
     let pattern = u64::from(tag).wrapping_mul(ALL_GRANULES);
-    let end = at.wrapping_add(len);
+    let end = at.wrapping_add(len.into());
     let (first, last) = (at >> 4, end.wrapping_sub(1) >> 4);
     let head = pattern << (at & 15).wrapping_mul(4);
     // Granules of the last word that lie behind the end are shifted out.

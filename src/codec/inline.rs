@@ -112,7 +112,7 @@ pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
         return None;
     }
     for run in block.runs().skip(1) {
-        *runs.starts.get_mut(runs.len)? = (run.at as u16, run.tag);
+        *runs.starts.get_mut(runs.len)? = (run.at, run.tag);
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }
