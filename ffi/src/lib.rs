@@ -23,9 +23,19 @@
 mod args;
 #[cfg(mteswap_bindings)]
 mod bindings;
-mod host;
+
+// Apart, so that they keep the header's order.
 mod store;
+
 mod wire;
+
+mod page;
+
+mod hooks;
+
+mod swap;
+
+mod host;
 
 #[cfg(mteswap_page_shift = "12")]
 use mteswap::tags::Page4K as Page;

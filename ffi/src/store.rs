@@ -15,7 +15,7 @@ use mteswap::{
 
 use crate::{
     Page,
-    args::{TagsIn, TagsOut, entry, errno, non_null, range, reference},
+    args::{self, TagsIn, TagsOut, errno, non_null, range, reference},
     host::KernelHost,
     mteswap_entry_t,
 };
@@ -29,8 +29,19 @@ pub struct mteswap_store {
 }
 
 impl mteswap_store {
-    fn host(&self) -> &KernelHost {
+    pub(crate) fn host(&self) -> &KernelHost {
         self.tags.host()
+    }
+
+    /// Notes a swap that lives on this store.
+    pub(crate) fn add_swap(&self) {
+        self.swaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes the end of one.
+    pub(crate) fn remove_swap(&self) {
+        // Release: what the swap did to the store comes before the store's end.
+        self.swaps.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -115,7 +126,7 @@ unsafe fn save(
     let store = unsafe { reference(store) }?;
     // SAFETY: the caller's tags, of one page.
     let tags = unsafe { TagsIn::new(tags) }?;
-    store.tags.save(entry(at)?, &tags, flags)
+    store.tags.save(args::entry(at)?, &tags, flags)
 }
 
 /// mteswap_save() - keep a page's tags under a swap entry
@@ -177,7 +188,7 @@ pub unsafe extern "C" fn mteswap_restore(
         let store = unsafe { reference(store) }?;
         // SAFETY: the caller's room for one page's tags.
         let mut tags = unsafe { TagsOut::new(tags) }?;
-        Ok(store.tags.restore(crate::args::entry(entry)?, &mut tags))
+        Ok(store.tags.restore(args::entry(entry)?, &mut tags))
     };
     restore().map_or_else(Error::to_errno, c_int::from)
 }
@@ -192,7 +203,7 @@ pub unsafe extern "C" fn mteswap_restore(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mteswap_invalidate(store: *mut mteswap_store, entry: mteswap_entry_t) {
     // SAFETY: the caller's store.
-    if let (Ok(store), Ok(entry)) = (unsafe { reference(store) }, crate::args::entry(entry)) {
+    if let (Ok(store), Ok(entry)) = (unsafe { reference(store) }, args::entry(entry)) {
         store.tags.invalidate(entry);
     }
 }
@@ -324,7 +335,7 @@ pub unsafe extern "C" fn mteswap_move(
     let move_record = || -> Result<()> {
         // SAFETY: the caller's store.
         let store = unsafe { reference(store) }?;
-        store.tags.move_record(entry(from)?, entry(to)?, AllocFlags::MAY_SLEEP)
+        store.tags.move_record(args::entry(from)?, args::entry(to)?, AllocFlags::MAY_SLEEP)
     };
     errno(move_record())
 }
@@ -353,7 +364,7 @@ pub unsafe extern "C" fn mteswap_next(
         // SAFETY: the caller's room for one page's tags.
         let mut tags = unsafe { TagsOut::new(tags) }?;
         // SAFETY: the caller's cursor.
-        let from = entry(unsafe { cursor.read() })?;
+        let from = args::entry(unsafe { cursor.read() })?;
         let Some(found) = store.tags.next(from, &mut tags) else { return Ok(false) };
         // SAFETY: the caller's cursor.
         unsafe { cursor.write(found.raw()) };

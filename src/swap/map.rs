@@ -163,8 +163,10 @@ impl<H: Host> Map<H> {
     /// Hands out the first free aligned run of `nr` slots of one cluster.
     pub(super) fn take_in(&mut self, cluster: u32, nr: u32) -> Option<u32> {
         let start = cluster.wrapping_mul(CLUSTER as u32);
-        let first = (start..start.wrapping_add(CLUSTER as u32))
-            .step_by(nr as usize)
+        // A power of two; shifted rather than stepped by, which panics for 0.
+        let shift = nr.trailing_zeros();
+        let first = (0..(CLUSTER as u32).wrapping_shr(shift))
+            .map(|run| start.wrapping_add(run.wrapping_shl(shift)))
             .find(|&first| self.is_run(first, nr))?;
         self.take(first, nr);
         Some(first)

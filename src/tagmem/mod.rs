@@ -8,7 +8,10 @@
 //!
 //! What Linux has in `arch/arm64/lib/mte.S`. [`NativePage`] is the one this build was made for.
 
-use crate::tags::{TagSink, TagSource};
+use crate::{
+    error::Result,
+    tags::{PageSize, TagSink, TagSource},
+};
 
 #[cfg(mteswap_mte)]
 pub mod arm;
@@ -27,6 +30,24 @@ pub type NativePage<'a> = BlockPage<'a, arm::El0>;
 /// The backend of this build: see `build.rs`.
 #[cfg(mteswap_tagmem = "el1")]
 pub type NativePage<'a> = BlockPage<'a, arm::El1>;
+
+/// The tags of the page at `addr`, as this build keeps them. For [`ShadowPage`], `addr` is their
+/// array. [`Error::Invalid`](crate::error::Error::Invalid) where `addr` is null or not aligned as
+/// the backend asks.
+///
+/// # Safety
+/// That of [`ShadowPage::from_ptr`], `arm::El0::page` or `arm::El1::page`, for one page.
+pub unsafe fn native_page<'a, P: PageSize>(addr: *mut u8) -> Result<NativePage<'a>> {
+    // SAFETY: the caller's promise is the backend's.
+    #[cfg(mteswap_tagmem = "shadow")]
+    return unsafe { ShadowPage::from_ptr::<P>(addr) };
+    // SAFETY: the caller's promise is the backend's.
+    #[cfg(mteswap_tagmem = "el0")]
+    return unsafe { arm::El0::page::<P>(addr, 1) };
+    // SAFETY: the caller's promise is the backend's.
+    #[cfg(mteswap_tagmem = "el1")]
+    return unsafe { arm::El1::page::<P>(addr, 1) };
+}
 
 /// A handle to the tags of one page, or of a hugetlb folio that is flagged as one (FLAG-7).
 ///
