@@ -75,7 +75,8 @@ pub unsafe trait Host: Clone + Send + Sync {
     unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout);
 
     /// Keeps this CPU to the caller: switches preemption off, and interrupts where
-    /// handlers call into the library. Nests.
+    /// handlers call into the library. Nests; of nested ones, the inner may be undone in
+    /// any order, the outermost is undone last.
     fn enter(&self) -> Self::Cookie;
 
     /// Undoes the `enter` that returned `cookie`.

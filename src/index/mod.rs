@@ -323,7 +323,8 @@ impl<'a, H: Host> Staged<'a, H> {
             let memory = &self.index.memory;
             let (_leaf, at) = self.root.next_leaf(memory, next? | STAGED, last | STAGED)?;
             let at = at & !STAGED;
-            next = (at | SLOT_MASK).checked_add(1);
+            // Behind the last leaf of the last type would come the first of all.
+            next = (at | SLOT_MASK).checked_add(1).filter(|next| *next <= last);
             SwapEntry::from_raw(at).ok()
         })
     }

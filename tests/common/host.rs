@@ -30,7 +30,7 @@ struct State {
     allocations: AtomicUsize,
     /// Allocations still let through, plus one; 0: all of them.
     allowance: AtomicI64,
-    warnings: AtomicUsize,
+    warnings: Mutex<Vec<Warning>>,
     /// Waiters queue under this lock and look at their word there, so no wake is missed.
     queue: Mutex<()>,
     woken: Condvar,
@@ -58,7 +58,12 @@ impl TestHost {
 
     /// Faults of the caller that the library reported so far.
     pub fn warnings(&self) -> usize {
-        self.0.warnings.load(SeqCst)
+        self.0.warnings.lock().unwrap().len()
+    }
+
+    /// Those faults, and forgets them.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.0.warnings.lock().unwrap())
     }
 
     /// Lets `nr` more allocations through and refuses those after.
@@ -140,7 +145,7 @@ unsafe impl Host for TestHost {
         self.0.woken.notify_all();
     }
 
-    fn warn(&self, _: Warning) {
-        self.0.warnings.fetch_add(1, SeqCst);
+    fn warn(&self, warning: Warning) {
+        self.0.warnings.lock().unwrap().push(warning);
     }
 }
