@@ -162,6 +162,49 @@ int mk_init(struct kunit *test)
 	return kunit_add_action(test, reset_host, NULL);
 }
 
+mteswap_entry_t mk_take_slot(struct kunit *test, struct mteswap_swap *swap, unsigned int count,
+			     bool cached)
+{
+	mteswap_entry_t entry = ~0ull;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, mteswap_swap_alloc(swap, 1, &entry), 0);
+	for (i = 0; i < count; i++)
+		KUNIT_ASSERT_EQ(test, mteswap_swap_duplicate(swap, entry), 0);
+	if (!cached)
+		mteswap_swapcache_clear(swap, entry, 1);
+	return entry;
+}
+
+mteswap_entry_t mk_take_shmem(struct kunit *test, struct mteswap_swap *swap, bool cached)
+{
+	mteswap_entry_t entry = mk_take_slot(test, swap, 0, true);
+
+	KUNIT_ASSERT_EQ(test, mteswap_swap_shmem_alloc(swap, entry, 1), 0);
+	if (!cached)
+		mteswap_swapcache_clear(swap, entry, 1);
+	return entry;
+}
+
+void mk_expect_cached(struct kunit *test, struct mteswap_swap *swap, mteswap_entry_t entry,
+		      bool cached)
+{
+	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, entry, 1), cached ? -EEXIST : 0);
+	if (!cached)
+		mteswap_swapcache_clear(swap, entry, 1);
+}
+
+struct mteswap_swap *mk_full_swap(struct kunit *test, unsigned int type, size_t slots)
+{
+	struct mk *mk = test->priv;
+	struct mteswap_swap *swap = mk_swap(test, mk->store, type, slots);
+	u64 i;
+
+	for (i = 0; i < slots; i++)
+		KUNIT_ASSERT_EQ(test, mk_take_slot(test, swap, 1, false), mk_entry(type, i));
+	return swap;
+}
+
 static void fill_chunks(u8 *tags, u64 seed, unsigned int cell)
 {
 	unsigned int tag = 0, left = 0;

@@ -93,6 +93,18 @@ void mk_save(struct kunit *test, mteswap_entry_t entry, const u8 *tags);
 void mk_expect_record(struct kunit *test, mteswap_entry_t entry, const u8 *tags);
 void mk_expect_absent(struct kunit *test, mteswap_entry_t entry);
 
+/* A slot of @swap with @count references, cache mark or not: at least one of the two. */
+mteswap_entry_t mk_take_slot(struct kunit *test, struct mteswap_swap *swap, unsigned int count,
+			     bool cached);
+mteswap_entry_t mk_take_shmem(struct kunit *test, struct mteswap_swap *swap, bool cached);
+
+/* A swap with one reference and no mark in each slot, as after swap-out. */
+struct mteswap_swap *mk_full_swap(struct kunit *test, unsigned int type, size_t slots);
+
+/* Expects the mark to be set or not: found out by setting it. */
+void mk_expect_cached(struct kunit *test, struct mteswap_swap *swap, mteswap_entry_t entry,
+		      bool cached);
+
 /* Kinds of page contents, from what allocators leave to what none does. */
 enum mk_kind {
 	MK_ONE,		/* one tag: @arg */

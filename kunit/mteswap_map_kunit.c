@@ -1,47 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * The swap map: a slot's references and its cache mark, value by value, and
- * which slot is handed out next (PIN-1 to PIN-4, PIN-9).
+ * The swap map: a slot's references and its cache mark, value by value (PIN-1 to
+ * PIN-4, PIN-9).
  */
 
 #include "mteswap_kunit.h"
 
 #define TYPE 3
 #define SLOTS (2 * MTESWAP_CLUSTER)
-
-/* A slot with @count references, marked or not; at least one of the two. */
-static mteswap_entry_t take_slot(struct kunit *test, struct mteswap_swap *swap,
-				 unsigned int count, bool cached)
-{
-	mteswap_entry_t entry = ~0ull;
-	unsigned int i;
-
-	KUNIT_ASSERT_EQ(test, mteswap_swap_alloc(swap, 1, &entry), 0);
-	for (i = 0; i < count; i++)
-		KUNIT_ASSERT_EQ(test, mteswap_swap_duplicate(swap, entry), 0);
-	if (!cached)
-		mteswap_swapcache_clear(swap, entry, 1);
-	return entry;
-}
-
-static mteswap_entry_t take_shmem(struct kunit *test, struct mteswap_swap *swap, bool cached)
-{
-	mteswap_entry_t entry = take_slot(test, swap, 0, true);
-
-	KUNIT_ASSERT_EQ(test, mteswap_swap_shmem_alloc(swap, entry, 1), 0);
-	if (!cached)
-		mteswap_swapcache_clear(swap, entry, 1);
-	return entry;
-}
-
-/* Whether the mark is set, found out by setting it. */
-static void expect_cached(struct kunit *test, struct mteswap_swap *swap, mteswap_entry_t entry,
-			  bool cached)
-{
-	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, entry, 1), cached ? -EEXIST : 0);
-	if (!cached)
-		mteswap_swapcache_clear(swap, entry, 1);
-}
 
 /* What a slot can be, and what duplicate and prepare make of it. */
 struct state {
@@ -86,15 +52,15 @@ static mteswap_entry_t take_state(struct kunit *test, struct mteswap_swap *swap,
 	switch (state->is) {
 	case IS_FREE:
 	case IS_BAD:
-		entry = take_slot(test, swap, 0, true);
+		entry = mk_take_slot(test, swap, 0, true);
 		mteswap_swapcache_clear(swap, entry, 1);
 		if (state->is == IS_BAD)
 			KUNIT_ASSERT_EQ(test, mteswap_swap_mark_bad(swap, entry), 0);
 		return entry;
 	case IS_SHMEM:
-		return take_shmem(test, swap, state->cached);
+		return mk_take_shmem(test, swap, state->cached);
 	default:
-		return take_slot(test, swap, state->count, state->cached);
+		return mk_take_slot(test, swap, state->count, state->cached);
 	}
 }
 
@@ -116,7 +82,7 @@ static void pin_1_duplicate_by_the_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mteswap_swap_duplicate(swap, entry), state->duplicate);
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, entry), count + !state->duplicate);
 	if (state->is == IS_COUNTED || state->is == IS_SHMEM)
-		expect_cached(test, swap, entry, state->cached);
+		mk_expect_cached(test, swap, entry, state->cached);
 }
 
 static void pin_1_prepare_by_the_table(struct kunit *test)
@@ -143,7 +109,7 @@ static void pin_1_outside_the_device_is_einval(struct kunit *test)
 	};
 	size_t i;
 
-	take_slot(test, swap, 1, false);
+	mk_take_slot(test, swap, 1, false);
 	for (i = 0; i < ARRAY_SIZE(outside); i++) {
 		KUNIT_EXPECT_EQ(test, mteswap_swap_duplicate(swap, outside[i]), -EINVAL);
 		KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, outside[i], 1), -EINVAL);
@@ -154,47 +120,35 @@ static void pin_1_outside_the_device_is_einval(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, mk_entry(TYPE, 0)), 1);
 }
 
-/* Every slot with one reference and no mark, as after swap-out. */
-static struct mteswap_swap *full_swap(struct kunit *test)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, SLOTS);
-	u64 i;
-
-	for (i = 0; i < SLOTS; i++)
-		KUNIT_ASSERT_EQ(test, take_slot(test, swap, 1, false), mk_entry(TYPE, i));
-	return swap;
-}
-
 static void pin_2_prepare_takes_several_at_once(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	u64 i;
 
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, mk_entry(TYPE, 16), 16), 0);
 	for (i = 15; i < 33; i++)
-		expect_cached(test, swap, mk_entry(TYPE, i), i >= 16 && i < 32);
+		mk_expect_cached(test, swap, mk_entry(TYPE, i), i >= 16 && i < 32);
 	mteswap_swapcache_clear(swap, mk_entry(TYPE, 16), 16);
 	for (i = 15; i < 33; i++) {
-		expect_cached(test, swap, mk_entry(TYPE, i), false);
+		mk_expect_cached(test, swap, mk_entry(TYPE, i), false);
 		KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, mk_entry(TYPE, i)), 1);
 	}
 }
 
 static void pin_2_prepare_takes_a_whole_cluster(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	mteswap_entry_t second = mk_entry(TYPE, MTESWAP_CLUSTER);
 
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, second, MTESWAP_CLUSTER), 0);
-	expect_cached(test, swap, second, true);
-	expect_cached(test, swap, second + MTESWAP_CLUSTER - 1, true);
-	expect_cached(test, swap, second - 1, false);
+	mk_expect_cached(test, swap, second, true);
+	mk_expect_cached(test, swap, second + MTESWAP_CLUSTER - 1, true);
+	mk_expect_cached(test, swap, second - 1, false);
 }
 
 static void pin_2_one_pinned_slot_refuses_all(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	u64 pinned, i;
 
 	for (pinned = 64; pinned < 72; pinned++) {
@@ -203,39 +157,39 @@ static void pin_2_one_pinned_slot_refuses_all(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, mk_entry(TYPE, 64), 8),
 				-EEXIST);
 		for (i = 64; i < 72; i++)
-			expect_cached(test, swap, mk_entry(TYPE, i), i == pinned);
+			mk_expect_cached(test, swap, mk_entry(TYPE, i), i == pinned);
 		mteswap_swapcache_clear(swap, mk_entry(TYPE, pinned), 1);
 	}
 }
 
 static void pin_2_one_free_slot_refuses_all(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	u64 i;
 
 	mteswap_swap_free(swap, mk_entry(TYPE, 70), 1);
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, mk_entry(TYPE, 64), 8), -ENOENT);
 	for (i = 64; i < 72; i++)
 		if (i != 70)
-			expect_cached(test, swap, mk_entry(TYPE, i), false);
+			mk_expect_cached(test, swap, mk_entry(TYPE, i), false);
 }
 
 static void pin_2_prepare_over_a_clusters_end_is_einval(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	mteswap_entry_t last = mk_entry(TYPE, MTESWAP_CLUSTER - 1);
 
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, last, 2), -EINVAL);
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, mk_entry(TYPE, 0), SLOTS), -EINVAL);
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, last, 0), -EINVAL);
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, last, ~(size_t)0), -EINVAL);
-	expect_cached(test, swap, last, false);
-	expect_cached(test, swap, last + 1, false);
+	mk_expect_cached(test, swap, last, false);
+	mk_expect_cached(test, swap, last + 1, false);
 }
 
 static void pin_2_free_goes_over_a_clusters_end(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	u64 i;
 
 	mteswap_swap_free(swap, mk_entry(TYPE, MTESWAP_CLUSTER - 8), 16);
@@ -248,7 +202,7 @@ static void pin_3_clear_frees_a_slot_without_count(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 4);
-	mteswap_entry_t entry = take_slot(test, swap, 0, true), again;
+	mteswap_entry_t entry = mk_take_slot(test, swap, 0, true), again;
 
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, entry), 0);
 	mteswap_swapcache_clear(swap, entry, 1);
@@ -261,7 +215,7 @@ static void pin_3_clear_keeps_a_counted_slot(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 4);
-	mteswap_entry_t entry = take_slot(test, swap, 2, true);
+	mteswap_entry_t entry = mk_take_slot(test, swap, 2, true);
 
 	mk_fill_random(mk->tags, 1);
 	mk_save(test, entry, mk->tags);
@@ -279,7 +233,7 @@ static void pin_3_hook_3_the_tags_go_before_the_slot(struct kunit *test)
 
 	/* Freed by its last reference, then by its mark. */
 	for (by_free = 0; by_free < 2; by_free++) {
-		entry = take_slot(test, swap, by_free, true);
+		entry = mk_take_slot(test, swap, by_free, true);
 		mk_fill_random(mk->tags, by_free);
 		mk_save(test, entry, mk->tags);
 		mteswap_swapcache_clear(swap, entry, 1);
@@ -295,7 +249,7 @@ static void pin_4_free_drops_one_count(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 4);
-	mteswap_entry_t entry = take_slot(test, swap, 300, false);
+	mteswap_entry_t entry = mk_take_slot(test, swap, 300, false);
 	int count;
 
 	mk_fill_random(mk->tags, 2);
@@ -314,7 +268,7 @@ static void pin_4_the_mark_keeps_a_slot_without_count(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 1);
-	mteswap_entry_t entry = take_slot(test, swap, 1, true), none = 77;
+	mteswap_entry_t entry = mk_take_slot(test, swap, 1, true), none = 77;
 
 	mk_fill_random(mk->tags, 3);
 	mk_save(test, entry, mk->tags);
@@ -332,8 +286,8 @@ static void pin_4_free_below_zero_is_refused_and_reported(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 8);
-	mteswap_entry_t cached = take_slot(test, swap, 0, true);
-	mteswap_entry_t gone = take_slot(test, swap, 1, false);
+	mteswap_entry_t cached = mk_take_slot(test, swap, 0, true);
+	mteswap_entry_t gone = mk_take_slot(test, swap, 1, false);
 	mteswap_entry_t bad = mk_entry(TYPE, 7);
 	unsigned long before;
 
@@ -347,7 +301,7 @@ static void pin_4_free_below_zero_is_refused_and_reported(struct kunit *test)
 	mteswap_swap_free(swap, cached, 1);
 	mk_expect_warning(test, &before, MTESWAP_WARN_BAD_SWAP_FREE);
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, cached), 0);
-	expect_cached(test, swap, cached, true);
+	mk_expect_cached(test, swap, cached, true);
 	mteswap_swap_free(swap, bad, 1);
 	mk_expect_warning(test, &before, MTESWAP_WARN_BAD_SWAP_FREE);
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, bad), -ENOENT);
@@ -358,7 +312,7 @@ static void pin_4_free_below_zero_is_refused_and_reported(struct kunit *test)
 
 static void pin_4_one_invalid_slot_and_nothing_is_dropped(struct kunit *test)
 {
-	struct mteswap_swap *swap = full_swap(test);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, SLOTS);
 	unsigned long before = mk_warnings();
 	u64 i;
 
@@ -378,7 +332,7 @@ static void pin_9_a_million_sharers(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 2);
-	mteswap_entry_t entry = take_slot(test, swap, 1, false);
+	mteswap_entry_t entry = mk_take_slot(test, swap, 1, false);
 	int count, ret = 0;
 
 	for (count = 1; count < 1 << 20 && !ret; count++)
@@ -399,8 +353,8 @@ static void pin_1_free_of_a_shmem_slot_drops_it_at_once(struct kunit *test)
 {
 	struct mk *mk = test->priv;
 	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 4);
-	mteswap_entry_t plain = take_shmem(test, swap, false);
-	mteswap_entry_t cached = take_shmem(test, swap, true);
+	mteswap_entry_t plain = mk_take_shmem(test, swap, false);
+	mteswap_entry_t cached = mk_take_shmem(test, swap, true);
 
 	mteswap_swap_free(swap, plain, 1);
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, plain), -ENOENT);
@@ -408,127 +362,6 @@ static void pin_1_free_of_a_shmem_slot_drops_it_at_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, cached), 0);
 	mteswap_swapcache_clear(swap, cached, 1);
 	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, cached), -ENOENT);
-}
-
-static void slots_come_lowest_first_then_last_freed_first(struct kunit *test)
-{
-	static const u64 freed[] = { 3, 9, 1, 6 };
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 20);
-	u64 i;
-
-	for (i = 0; i < 12; i++)
-		KUNIT_ASSERT_EQ(test, take_slot(test, swap, 1, false), mk_entry(TYPE, i));
-	for (i = 0; i < ARRAY_SIZE(freed); i++)
-		mteswap_swap_free(swap, mk_entry(TYPE, freed[i]), 1);
-	for (i = ARRAY_SIZE(freed); i-- > 0;)
-		KUNIT_EXPECT_EQ(test, take_slot(test, swap, 1, false), mk_entry(TYPE, freed[i]));
-	for (i = 12; i < 20; i++)
-		KUNIT_EXPECT_EQ(test, take_slot(test, swap, 1, false), mk_entry(TYPE, i));
-}
-
-static void slots_of_a_run_are_aligned_and_handed_out_once(struct kunit *test)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 64);
-	u64 taken = 0, run;
-	mteswap_entry_t entry;
-	size_t nr;
-
-	take_slot(test, swap, 1, false);
-	taken = 1;
-	for (nr = 2; nr <= 16; nr *= 2) {
-		KUNIT_ASSERT_EQ(test, mteswap_swap_alloc(swap, nr, &entry), 0);
-		KUNIT_EXPECT_EQ(test, entry & (nr - 1), 0);
-		run = (BIT_ULL(nr) - 1) << (entry - mk_entry(TYPE, 0));
-		KUNIT_EXPECT_EQ(test, taken & run, 0);
-		taken |= run;
-	}
-	/* What is left comes out one by one, and then there is none. */
-	while (mteswap_swap_alloc(swap, 1, &entry) == 0) {
-		run = BIT_ULL(entry - mk_entry(TYPE, 0));
-		KUNIT_ASSERT_EQ(test, taken & run, 0);
-		taken |= run;
-	}
-	KUNIT_EXPECT_EQ(test, taken, ~0ull);
-	KUNIT_EXPECT_EQ(test, mteswap_swap_alloc(swap, 1, &entry), -ENOSPC);
-}
-
-static void slots_without_an_aligned_run_are_enospc(struct kunit *test)
-{
-	struct mteswap_swap *swap = full_swap(test);
-	mteswap_entry_t entry = 77;
-	u64 i;
-
-	/* Half of the area is free, and no two slots of one pair. */
-	for (i = 0; i < SLOTS; i += 2)
-		mteswap_swap_free(swap, mk_entry(TYPE, i), 1);
-	KUNIT_EXPECT_EQ(test, mteswap_swap_alloc(swap, 2, &entry), -ENOSPC);
-	KUNIT_EXPECT_EQ(test, entry, 77);
-	/* Two neighbours are no run where they are not aligned. */
-	mteswap_swap_free(swap, mk_entry(TYPE, 801), 1);
-	mteswap_swap_free(swap, mk_entry(TYPE, 803), 1);
-	KUNIT_EXPECT_EQ(test, mteswap_swap_alloc(swap, 4, &entry), 0);
-	KUNIT_EXPECT_EQ(test, entry, mk_entry(TYPE, 800));
-}
-
-static void slots_are_handed_out_marked_and_without_count(struct kunit *test)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 8);
-	mteswap_entry_t entry;
-	u64 i;
-
-	KUNIT_ASSERT_EQ(test, mteswap_swap_alloc(swap, 8, &entry), 0);
-	KUNIT_EXPECT_EQ(test, entry, mk_entry(TYPE, 0));
-	for (i = 0; i < 8; i++) {
-		KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, entry + i), 0);
-		expect_cached(test, swap, entry + i, true);
-	}
-	mteswap_swapcache_clear(swap, entry, 8);
-	for (i = 0; i < 8; i++)
-		KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, entry + i), -ENOENT);
-}
-
-static void slots_marked_bad_are_never_handed_out(struct kunit *test)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, 4);
-	mteswap_entry_t used = take_slot(test, swap, 1, false), entry;
-	u64 taken = 0;
-
-	KUNIT_EXPECT_EQ(test, mteswap_swap_mark_bad(swap, mk_entry(TYPE, 2)), 0);
-	/* A slot in use keeps its references. */
-	KUNIT_EXPECT_LT(test, mteswap_swap_mark_bad(swap, used), 0);
-	KUNIT_EXPECT_EQ(test, mteswap_swap_count(swap, used), 1);
-	while (mteswap_swap_alloc(swap, 1, &entry) == 0)
-		taken |= BIT_ULL(entry - mk_entry(TYPE, 0));
-	KUNIT_EXPECT_EQ(test, taken, BIT_ULL(1) | BIT_ULL(3));
-}
-
-static void slots_of_a_destroyed_swap_leave_no_record(struct kunit *test)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap;
-	mteswap_entry_t entry;
-	int i;
-
-	KUNIT_ASSERT_EQ(test, mteswap_swap_create(mk->store, TYPE, SLOTS, &swap), 0);
-	mk_fill_random(mk->tags, 4);
-	for (i = 0; i < 100; i++) {
-		entry = take_slot(test, swap, 1, false);
-		mk_save(test, entry, mk->tags);
-	}
-	mk_save(test, mk_entry(TYPE + 1, 5), mk->tags);
-	mteswap_swap_free(swap, mk_entry(TYPE, 0), 100);
-	for (i = 0; i < 100; i++)
-		mk_expect_absent(test, mk_entry(TYPE, i));
-	/* Now with the slot still in use. */
-	entry = take_slot(test, swap, 1, false);
-	mk_save(test, entry, mk->tags);
-	mteswap_swap_destroy(swap);
-	mk_expect_absent(test, entry);
-	mk_expect_record(test, mk_entry(TYPE + 1, 5), mk->tags);
 }
 
 static struct kunit_case map_cases[] = {
@@ -550,12 +383,6 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(pin_4_free_below_zero_is_refused_and_reported),
 	KUNIT_CASE(pin_4_one_invalid_slot_and_nothing_is_dropped),
 	KUNIT_CASE(pin_9_a_million_sharers),
-	KUNIT_CASE(slots_come_lowest_first_then_last_freed_first),
-	KUNIT_CASE(slots_of_a_run_are_aligned_and_handed_out_once),
-	KUNIT_CASE(slots_without_an_aligned_run_are_enospc),
-	KUNIT_CASE(slots_are_handed_out_marked_and_without_count),
-	KUNIT_CASE(slots_marked_bad_are_never_handed_out),
-	KUNIT_CASE(slots_of_a_destroyed_swap_leave_no_record),
 	{}
 };
 

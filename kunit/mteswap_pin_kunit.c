@@ -12,25 +12,9 @@
 
 #define TYPE 1
 
-/* A swap of @slots slots, all with one reference and unpinned. */
-static struct mteswap_swap *swapped_out(struct kunit *test, size_t slots)
-{
-	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = mk_swap(test, mk->store, TYPE, slots);
-	mteswap_entry_t entry;
-	size_t i;
-
-	for (i = 0; i < slots; i++) {
-		KUNIT_ASSERT_EQ(test, mteswap_swap_alloc(swap, 1, &entry), 0);
-		KUNIT_ASSERT_EQ(test, mteswap_swap_duplicate(swap, entry), 0);
-		mteswap_swapcache_clear(swap, entry, 1);
-	}
-	return swap;
-}
-
 static void pin_11_the_pin_is_no_reference(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 4);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 4);
 	mteswap_entry_t entry = mk_entry(TYPE, 2);
 
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_prepare(swap, entry, 1), 0);
@@ -41,7 +25,7 @@ static void pin_11_the_pin_is_no_reference(struct kunit *test)
 
 static void pin_6_clear_without_pin_is_reported(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 4);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 4);
 	unsigned long before = mk_warnings();
 
 	mteswap_swapcache_clear(swap, mk_entry(TYPE, 1), 1);
@@ -53,7 +37,7 @@ static void pin_6_clear_without_pin_is_reported(struct kunit *test)
 
 static void pin_6_a_second_clear_is_reported(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 4);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 4);
 	mteswap_entry_t entry = mk_entry(TYPE, 3);
 	unsigned long before = mk_warnings();
 
@@ -68,7 +52,7 @@ static void pin_6_a_second_clear_is_reported(struct kunit *test)
 
 static void pin_6_clear_of_a_range_is_all_or_nothing(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 16);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 16);
 	unsigned long before = mk_warnings();
 	u64 i;
 
@@ -85,7 +69,7 @@ static void pin_6_clear_of_a_range_is_all_or_nothing(struct kunit *test)
 
 static void pin_7_wait_without_pin_is_over(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 4);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 4);
 
 	KUNIT_EXPECT_EQ(test, mteswap_swapcache_wait(swap, mk_entry(TYPE, 0)), 0);
 	/* A free slot has no pin either. */
@@ -97,7 +81,7 @@ static void pin_7_wait_without_pin_is_over(struct kunit *test)
 
 static void pin_7_wait_ends_with_the_tick(struct kunit *test)
 {
-	struct mteswap_swap *swap = swapped_out(test, 4);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 4);
 	mteswap_entry_t entry = mk_entry(TYPE, 0);
 
 	KUNIT_ASSERT_EQ(test, mteswap_swapcache_prepare(swap, entry, 1), 0);
@@ -126,7 +110,7 @@ static int wait_for_clear(void *data)
 
 static void pin_7_clear_lets_the_waiters_go(struct kunit *test)
 {
-	struct waiter waiter = { .swap = swapped_out(test, 4), .waits = ATOMIC_INIT(0) };
+	struct waiter waiter = { .swap = mk_full_swap(test, TYPE, 4), .waits = ATOMIC_INIT(0) };
 	struct mk_thread threads[4];
 	size_t i;
 
@@ -180,7 +164,7 @@ static int take_turns(void *data)
 
 static void pin_5_pin_7_one_holder_at_a_time(struct kunit *test)
 {
-	struct turns turns = { .swap = swapped_out(test, 4), .inside = ATOMIC_INIT(0),
+	struct turns turns = { .swap = mk_full_swap(test, TYPE, 4), .inside = ATOMIC_INIT(0),
 			       .failed = ATOMIC_INIT(0) };
 	struct mk_thread threads[4];
 	unsigned long before = mk_warnings();
@@ -199,7 +183,7 @@ static void pin_5_pin_7_one_holder_at_a_time(struct kunit *test)
 static void pin_8_a_pinned_slot_is_not_used_again(struct kunit *test)
 {
 	struct mk *mk = test->priv;
-	struct mteswap_swap *swap = swapped_out(test, 1);
+	struct mteswap_swap *swap = mk_full_swap(test, TYPE, 1);
 	mteswap_entry_t entry = mk_entry(TYPE, 0), again = 77;
 
 	mk_fill_random(mk->tags, 1);
