@@ -173,17 +173,19 @@ impl Suites {
         maps::write_c(&tags, &maps_c)?;
 
         let kunit = run::root().join("kunit");
-        let mut sources = c_files(&kunit)?;
-        sources.extend(c_files(&kunit.join("shim"))?);
+        let mut sources = files(&kunit, "c")?;
+        sources.extend(files(&kunit.join("shim"), "c")?);
         sources.retain(|file| build.faults || !file.ends_with("shim/broken.c"));
         sources.push(maps_c);
-        eprintln!("compiling {} C files for {}", sources.len(), suites.pages());
+        if suites.is_fresh(&sources, &library)? {
+            return Ok(suites);
+        }
 
+        eprintln!("compiling {} C files for {}", sources.len(), suites.pages());
         let mut command = Command::new(&cc);
         command
             .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-g", "-pthread"])
             .arg("-D_GNU_SOURCE")
-            .arg(format!("-DMTESWAP_PAGE_SHIFT={shift}"))
             // As system headers: what a macro of KUnit's does is not the suite's fault.
             .arg("-isystem")
             .arg(kunit.join("shim"))
@@ -198,10 +200,24 @@ impl Suites {
                 command.arg(format!("-Wl,--wrap={function}"));
             }
         }
-        // Last, so that the hooks of shim/host.c stand before the library's own.
+        // Last: the archive's hooks are left where they are, those of shim/host.c come first.
         command.args(&library).arg("-o").arg(&suites.program);
         run::run(&mut command)?;
         Ok(suites)
+    }
+
+    /// Whether the program is newer than all that it is made of.
+    fn is_fresh(&self, sources: &[PathBuf], library: &[String]) -> Result<bool> {
+        let mut parts = sources.to_vec();
+        for headers in ["kunit", "kunit/shim", "kunit/shim/kunit", "kunit/shim/linux", "include"] {
+            parts.extend(files(&run::root().join(headers), "h")?);
+        }
+        parts.extend(maps::files(&maps::dir())?);
+        parts.extend(library.iter().map(PathBuf::from).filter(|flag| flag.is_file()));
+        parts.push(env::current_exe().context("no path of xtask")?);
+        let modified = |path: &PathBuf| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        let built = modified(&self.program);
+        Ok(built.is_some() && parts.iter().all(|part| modified(part) <= built))
     }
 
     fn pages(&self) -> String {
@@ -306,12 +322,12 @@ fn library(shift: u32) -> Result<Vec<String>> {
     Ok(run::output(&mut command)?.split_whitespace().map(str::to_owned).collect())
 }
 
-/// The C files right in `dir`, by name.
-fn c_files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The files right in `dir` with this extension, by name.
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
+        if path.extension().is_some_and(|found| found == extension) {
             files.push(path);
         }
     }
