@@ -187,11 +187,10 @@ impl Suites {
             .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-g", "-pthread"])
             .arg("-D_GNU_SOURCE")
             // As system headers: what a macro of KUnit's does is not the suite's fault.
-            .arg("-isystem")
-            .arg(kunit.join("shim"))
-            .arg("-I")
-            .arg(&kunit)
-            .args(&sources);
+            .args(["-isystem", "kunit/shim", "-Ikunit"])
+            // By names that are the same on every machine: failures quote them.
+            .args(sources.iter().map(|file| file.strip_prefix(run::root()).unwrap_or(file)))
+            .current_dir(run::root());
         if build.asan {
             command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
         }
@@ -338,4 +337,44 @@ fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
 /// A line on stdout. A reader that has seen enough is no reason to fail.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shim itself: `kunit/shim/selftest` fails, skips and aborts in every way it can,
+    /// and says so as its `.ktap` has it.
+    #[test]
+    fn the_shim_prints_what_kunit_prints() {
+        let dir = run::root().join("kunit/shim/selftest");
+        let program = env::temp_dir().join(format!("mteswap-selftest-{}", std::process::id()));
+        let built = Command::new(compiler().unwrap())
+            .args(["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pthread"])
+            .args(["-isystem", "..", "-I../../../include", "selftest.c"])
+            .args(["../run.c", "../assert.c", "../resource.c", "../linux.c", "-o"])
+            .arg(&program)
+            .current_dir(&dir)
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let call = |arguments: &[&str]| {
+            let out = Command::new(&program).args(arguments).output().unwrap();
+            (String::from_utf8(out.stdout).unwrap(), out.status.code())
+        };
+
+        let (all, code) = call(&[]);
+        assert_eq!(all, fs::read_to_string(dir.join("selftest.ktap")).unwrap());
+        assert_eq!(code, Some(1));
+        let report = crate::ktap::read(&all);
+        assert_eq!(report.faults, Vec::<String>::new());
+        assert_eq!(Counts::of(report.leaves()), Counts { passed: 2, failed: 7, skipped: 3 });
+
+        let (some, code) = call(&["--filter", "self*.pass*"]);
+        assert_eq!((crate::ktap::read(&some).cases().count(), code), (1, Some(0)));
+        assert_eq!(call(&["--filter", "nothing"]).1, Some(1));
+        assert_eq!(call(&["--filter", "no_*", "--list"]).0, "no_init.passes\nno_suite.passes\n");
+        assert_eq!(call(&["--unknown"]).1, Some(2));
+        fs::remove_file(program).unwrap();
+    }
 }
