@@ -208,7 +208,7 @@ static void pin_8_a_pinned_slot_is_not_used_again(struct kunit *test)
  * take the way do_swap_page() goes for SWP_SYNCHRONOUS_IO.
  */
 #define PAGES 6
-#define ROUNDS 400
+#define ROUNDS 1500
 #define WORKERS 3
 
 struct pte {

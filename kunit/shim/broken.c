@@ -35,6 +35,8 @@ WRAP(int, mteswap_save, struct mteswap_store *store, mteswap_entry_t entry, cons
 		mteswap_invalidate(store, entry);
 		return -ENOMEM;
 	}
+	if (broken("lost-memory"))
+		mteswap_host_alloc(8, 8, 0);
 	if (broken("kept-older-record") && mteswap_restore(store, entry, older) == 1)
 		return 0;
 	return __real_mteswap_save(store, entry, tags);
@@ -53,8 +55,21 @@ WRAP(int, mteswap_restore, struct mteswap_store *store, mteswap_entry_t entry, v
 	return ret;
 }
 
+/* A record goes, and what it said goes to the host with its memory. */
+static void tell_tags(struct mteswap_store *store, mteswap_entry_t entry)
+{
+	void *memory = mteswap_host_alloc(MTESWAP_TAGS_BYTES, 8, 0);
+
+	if (memory) {
+		__real_mteswap_restore(store, entry, memory);
+		mteswap_host_free(memory, MTESWAP_TAGS_BYTES, 8);
+	}
+}
+
 WRAP(void, mteswap_invalidate, struct mteswap_store *store, mteswap_entry_t entry)
 {
+	if (broken("told-tags"))
+		tell_tags(store, entry);
 	if (!broken("stale-record"))
 		__real_mteswap_invalidate(store, entry);
 }
