@@ -15,13 +15,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     ktap::{Counts, Reader, Report},
+    library::{Library, PAGE_SHIFTS, compiler},
     maps,
     results::Outcome,
     run,
 };
-
-/// The page sizes a build can have, as `MTESWAP_PAGE_SHIFT`.
-const PAGE_SHIFTS: [u32; 3] = [12, 14, 16];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -166,7 +164,9 @@ impl Suites {
         let cc = compiler()?;
 
         eprintln!("building the library for {}", suites.pages());
-        let library = library(shift)?;
+        let library = Library::new(None, shift)?;
+        library.build()?;
+        let library = library.flags();
 
         let tags = maps::dir();
         let maps_c = dir.join("mteswap_kunit_maps.c");
@@ -301,24 +301,6 @@ impl Faults {
 /// Every part of `text` that stands between `open` and the next `close`.
 fn between(text: &str, open: &str, close: &str) -> Vec<String> {
     text.split(open).skip(1).filter_map(|rest| Some(rest.split_once(close)?.0.to_owned())).collect()
-}
-
-/// The C compiler: `CC`, or `cc`.
-fn compiler() -> Result<String> {
-    let cc = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let found = Command::new(&cc).arg("--version").stdout(Stdio::null()).status();
-    ensure!(
-        found.is_ok_and(|status| status.success()),
-        "no C compiler `{cc}`: apt-get install gcc, or name one in CC"
-    );
-    Ok(cc)
-}
-
-/// What the compiler needs to find the header and the library.
-fn library(shift: u32) -> Result<Vec<String>> {
-    let mut command = Command::new(env::current_exe().context("no path of xtask")?);
-    command.args(["lib", "--flags", "--page-shift", &shift.to_string()]);
-    Ok(run::output(&mut command)?.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The files right in `dir` with this extension, by name.

@@ -30,7 +30,6 @@ pub(crate) enum Prints {
     /// What libtest prints.
     Libtest,
     /// KTAP.
-    #[expect(dead_code, reason = "until the C suites are here")]
     Ktap,
 }
 

@@ -43,6 +43,14 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
         Prints::Libtest,
         cargo(&["test", "--release", "--tests", "--no-fail-fast"]).args(["--package", "mteswap"]),
     );
+    let xtask = std::env::current_exe()?;
+    steps.command("kunit", Prints::Ktap, Command::new(&xtask).arg("kunit"));
+    steps.command("kunit asan", Prints::Ktap, Command::new(&xtask).args(["kunit", "--asan"]));
+    steps.command(
+        "kunit, with faults",
+        Prints::Words,
+        Command::new(&xtask).args(["kunit", "--negative"]),
+    );
     Ok(())
 }
 
