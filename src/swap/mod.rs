@@ -260,7 +260,7 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
 impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
     fn swapcache_prepare(&self, range: EntryRange, keeper: Keeper) -> Result<()> {
         let (first, last) = (range.first().offset(), range.last().offset());
-        if first / CLUSTER as u64 != last / CLUSTER as u64 {
+        if (first ^ last) >> CLUSTER.trailing_zeros() != 0 {
             return Err(Error::Invalid);
         }
         self.change(range, state::State::prepare, keeper.to_link())
