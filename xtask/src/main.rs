@@ -19,6 +19,7 @@ mod semantics;
 mod steps;
 mod symbols;
 mod test;
+mod test_mte;
 mod toolchain;
 
 #[derive(Parser)]
@@ -45,6 +46,8 @@ enum Verb {
     Header(header::Args),
     /// What the C library exports, wants and weighs; that it cannot panic
     Symbols(symbols::Args),
+    /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
+    TestMte(test_mte::Args),
 }
 
 /// Errors are one line: what failed, and what it rests on.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Lib(args) => library::run(args),
         Verb::Header(args) => header::run(args),
         Verb::Symbols(args) => symbols::run(args),
+        Verb::TestMte(args) => test_mte::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
