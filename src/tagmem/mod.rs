@@ -38,14 +38,14 @@ pub type NativePage<'a> = BlockPage<'a, arm::El1>;
 /// # Safety
 /// That of [`ShadowPage::from_ptr`], `arm::El0::page` or `arm::El1::page`, for one page.
 pub unsafe fn native_page<'a, P: PageSize>(addr: *mut u8) -> Result<NativePage<'a>> {
-    // SAFETY: the caller's promise is the backend's.
     #[cfg(mteswap_tagmem = "shadow")]
+    // SAFETY: the caller's promise is the backend's.
     return unsafe { ShadowPage::from_ptr::<P>(addr) };
-    // SAFETY: the caller's promise is the backend's.
     #[cfg(mteswap_tagmem = "el0")]
-    return unsafe { arm::El0::page::<P>(addr, 1) };
     // SAFETY: the caller's promise is the backend's.
+    return unsafe { arm::El0::page::<P>(addr, 1) };
     #[cfg(mteswap_tagmem = "el1")]
+    // SAFETY: the caller's promise is the backend's.
     return unsafe { arm::El1::page::<P>(addr, 1) };
 }
 
