@@ -284,7 +284,7 @@ static void wire_decode_of_arbitrary_bytes_does_no_harm(struct kunit *test)
 	size_t len, i;
 	int n;
 
-	for (n = 0; n < 50000; n++) {
+	for (n = 0; n < MK_ROUNDS(50000); n++) {
 		len = mk_random(&seed) % ROOM;
 		if (n % 2)
 			len %= 24;

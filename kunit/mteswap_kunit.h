@@ -21,6 +21,8 @@
 /* Granules of a page, and bytes of their tags. */
 #define MK_GRANULES (1 << (MTESWAP_PAGE_SHIFT - 4))
 #define MK_TAGS MTESWAP_TAGS_BYTES
+/* Of @nr rounds over 4 KiB pages, as many as go through the same number of bytes. */
+#define MK_ROUNDS(nr) ((nr) >> (MTESWAP_PAGE_SHIFT - 12))
 /* The highest offset of an area, and the highest type. */
 #define MK_OFFSET_MAX (BIT_ULL(58) - 1)
 #define MK_TYPE_MAX 31

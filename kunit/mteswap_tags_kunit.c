@@ -207,7 +207,7 @@ static int race_replace(void *data)
 	struct race *race = data;
 	int i, ret = 0;
 
-	for (i = 0; i < 4000 && !ret; i++) {
+	for (i = 0; i < MK_ROUNDS(4000) && !ret; i++) {
 		ret = mteswap_save(race->store, 33, race->records + i % 2 * MK_TAGS);
 		if (i % 3 == 0)
 			mteswap_invalidate(race->store, 33);
@@ -263,7 +263,7 @@ struct handoff {
 	atomic_t saved;
 };
 
-#define HANDOFFS 2000
+#define HANDOFFS MK_ROUNDS(2000)
 
 static int handoff_save(void *data)
 {
