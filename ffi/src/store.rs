@@ -70,6 +70,12 @@ pub struct mteswap_stats {
     pub unused: [u64; 11],
 }
 
+/// Copied to where a store is made, never built on the stack: it is larger than that may
+/// grow.
+#[expect(clippy::declare_interior_mutable_const, reason = "each use is a store of its own")]
+const EMPTY: mteswap_store =
+    mteswap_store { tags: TagStore::new(KernelHost), swaps: AtomicUsize::new(0) };
+
 /// mteswap_store_create() - make an empty store
 /// @out: where its address goes; written on success only
 ///
@@ -82,9 +88,8 @@ pub unsafe extern "C" fn mteswap_store_create(out: *mut *mut mteswap_store) -> c
         let layout = Layout::new::<mteswap_store>();
         let memory = KernelHost.alloc(layout, AllocFlags::MAY_SLEEP).ok_or(Error::NoMemory)?;
         let store = memory.cast::<mteswap_store>();
-        let empty = mteswap_store { tags: TagStore::new(KernelHost), swaps: AtomicUsize::new(0) };
         // SAFETY: allocated above with this type's layout, and nobody else's.
-        unsafe { store.write(empty) };
+        unsafe { store.write(EMPTY) };
         // SAFETY: not NULL; the caller lets this function write there.
         unsafe { out.write(store.as_ptr()) };
         Ok(())

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod deps;
+mod disassembly;
 mod header;
 mod ktap;
 mod kunit;
@@ -16,6 +17,7 @@ mod maps;
 mod results;
 mod run;
 mod semantics;
+mod stack;
 mod steps;
 mod symbols;
 mod test;
@@ -44,6 +46,8 @@ enum Verb {
     Lib(library::Args),
     /// Makes include/mteswap.h; --check: it is right, stands alone, and agrees with ffi
     Header(header::Args),
+    /// How deep each function of the C library goes
+    Stack(stack::Args),
     /// What the C library exports, wants and weighs; that it cannot panic
     Symbols(symbols::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),
         Verb::Header(args) => header::run(args),
+        Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
         Verb::TestMte(args) => test_mte::run(args),
     };

@@ -78,6 +78,14 @@ impl Toolchain {
     }
 }
 
+/// True where nothing has to be installed to build for `target`.
+pub(crate) fn is_there(target: &str) -> bool {
+    let binutils = target.starts_with(std::env::consts::ARCH)
+        || deps::find(&format!("{}-linux-gnu-ld", target.split('-').next().unwrap_or_default()))
+            .is_some();
+    binutils && (has_target(target) || DEBIAN.iter().all(|(path, _)| Path::new(path).exists()))
+}
+
 /// True where the rustc in use has a `core` for `target`.
 fn has_target(target: &str) -> bool {
     let mut command = Command::new("rustc");
