@@ -83,7 +83,12 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
         let record = self.records.create(self.host(), tags, flags)?;
-        let word = record.into_word();
+        self.insert(entry, record.into_word(), flags)
+    }
+
+    // Not inlined: what encoding needed of the stack is free again.
+    #[inline(never)]
+    fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let stored = self.index.ensure(entry, word, flags).and_then(|mut leaf| {
             // `ensure` gave a leaf that holds it.
             leaf.replace(entry.raw(), word).map_err(|_| Error::NoMemory)
@@ -110,9 +115,18 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if is_inline(word) {
             return self.read(word, tags);
         }
-        // A payload can be freed under our eyes, but not while its leaf is locked.
+        self.restore_locked(entry, tags)
+    }
+
+    /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
+    #[inline(never)]
+    fn restore_locked(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         let Some(leaf) = self.index.find(entry) else { return false };
         let word = leaf.get(entry.raw());
+        if is_inline(word) {
+            drop(leaf);
+            return self.read(word, tags);
+        }
         !word.is_null() && self.read(word, tags)
     }
 

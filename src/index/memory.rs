@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use super::{
-    leaf::{Leaf, Narrow, Wide, Word, is_small},
+    leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
     node::Node,
 };
 use crate::{
@@ -33,37 +33,28 @@ impl<H: Host> Memory<H> {
         unsafe { Ref::new(node) }
     }
 
-    /// The wide leaf at a pointer found in a tree, or in what was one.
-    pub(super) fn wide(&self, leaf: NonNull<Wide>) -> Ref<'_, Wide> {
-        // SAFETY: as for nodes.
-        unsafe { Ref::new(leaf) }
-    }
-
-    /// The narrow leaf at a pointer found in a tree, or in what was one.
-    pub(super) fn narrow(&self, leaf: NonNull<Narrow>) -> Ref<'_, Narrow> {
-        // SAFETY: as for nodes.
-        unsafe { Ref::new(leaf) }
-    }
-
     /// An empty leaf that holds `word`, narrow if that will do.
     fn take_leaf(&self, word: Word, flags: AllocFlags) -> Option<Leaf<'_>> {
         if is_small(word) {
             if let Some(leaf) = self.narrows.take(&self.host, flags) {
-                return Some(Leaf::Narrow(self.narrow(leaf)));
+                // SAFETY: from a pool that is borrowed with `self`.
+                return Some(Leaf::narrow(unsafe { Ref::new(leaf) }));
             }
         }
-        self.wides.take(&self.host, flags).map(|leaf| Leaf::Wide(self.wide(leaf)))
+        let leaf = self.wides.take(&self.host, flags)?;
+        // SAFETY: as above.
+        Some(Leaf::wide(unsafe { Ref::new(leaf) }))
     }
 
     /// # Safety
     /// The leaf came from [`take_leaf`](Self::take_leaf), is in no tree, and all its slots
     /// are null.
     pub(super) unsafe fn give_leaf(&self, leaf: Leaf<'_>) {
-        match leaf {
+        match leaf.kind() {
             // SAFETY: the caller's promise.
-            Leaf::Wide(leaf) => unsafe { self.wides.give(&self.host, leaf.as_ptr()) },
+            Kind::Wide(leaf) => unsafe { self.wides.give(&self.host, leaf.as_ptr()) },
             // SAFETY: the caller's promise.
-            Leaf::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
+            Kind::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
         }
     }
 }

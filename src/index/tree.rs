@@ -24,7 +24,6 @@ use crate::{
 /// # Invariants
 /// `top` is null or a node of the pool, its level in the bits that alignment leaves
 /// free. It changes under `lock` only.
-#[repr(align(64))]
 pub(crate) struct Root<H: Host> {
     top: AtomicPtr<Node<H>>,
     lock: Lock<H, ()>,
@@ -184,7 +183,9 @@ impl<H: Host> Root<H> {
     }
 
     /// Locks the leaf of `position`, if there is one.
-    #[inline]
+    // Not inlined, like all below that leaves a guard behind: a guard's making takes more
+    // stack than the guard.
+    #[inline(never)]
     pub(super) fn find<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -207,6 +208,7 @@ impl<H: Host> Root<H> {
 
     /// Locks the leaf of `position`, if there is one that is not locked.
     /// `Err` where it is, or where the tree changed meanwhile.
+    #[inline(never)]
     pub(super) fn try_find<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -288,11 +290,8 @@ impl<H: Host> Root<H> {
                     }
                     Some(leaf) => {
                         kit.fill(0, word, flags)?;
-                        if let Some(mut guard) = self.try_lock(shared, &visit, leaf) {
-                            if let Some(wide) = kit.leaf() {
-                                guard.widen(wide);
-                                return Ok(guard);
-                            }
+                        if let Some(guard) = self.widen(shared, &visit, leaf, &mut kit) {
+                            return Ok(guard);
                         }
                     }
                     None if visit.valid() => {
@@ -323,7 +322,22 @@ impl<H: Host> Root<H> {
         }
     }
 
+    /// Locks a leaf and puts the kit's in its place.
+    #[inline(never)]
+    fn widen<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        visit: &Visit<'a, H>,
+        leaf: Leaf<'a>,
+        kit: &mut Kit<'a, H>,
+    ) -> Option<LeafGuard<'a, H>> {
+        let mut guard = self.try_lock(shared, visit, leaf)?;
+        guard.widen(kit.leaf()?);
+        Some(guard)
+    }
+
     /// Links a chain of nodes and a locked leaf under the null child that `visit` saw.
+    #[inline(never)]
     fn link<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -345,6 +359,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Makes a chain the whole tree, where the tree is empty.
+    #[inline(never)]
     fn plant<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -363,6 +378,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Puts one node above the top, so that the tree holds higher offsets.
+    #[inline(never)]
     fn grow(
         &self,
         shared: &Memory<H>,
@@ -391,6 +407,7 @@ impl<H: Host> Root<H> {
 
     /// Unlinks a leaf whose word's `LOCK` the caller holds, and every node above it that
     /// is left with no child. The leaf is the caller's alone afterwards.
+    #[inline(never)]
     pub(super) fn unlink<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -453,6 +470,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Takes nodes off the top that only lead to the first of their children.
+    #[inline(never)]
     fn collapse(&self, shared: &Memory<H>) {
         while let Some((top, level)) = self.load_top(shared) {
             let state = top.state.lock(&shared.host);
@@ -488,6 +506,7 @@ impl<H: Host> Root<H> {
 
     /// Locks the first leaf that holds positions from `first` on, up to `last`, and says
     /// from which position on it does. Both are positions of this tree.
+    #[inline(never)]
     pub(super) fn next_leaf<'a>(
         &'a self,
         shared: &'a Memory<H>,
