@@ -86,13 +86,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         self.insert(entry, record.into_word(), flags)
     }
 
-    // Not inlined: what encoding needed of the stack is free again.
-    #[inline(never)]
     fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
-        let stored = self.index.ensure(entry, word, flags).and_then(|mut leaf| {
-            // `ensure` gave a leaf that holds it.
-            leaf.replace(entry.raw(), word).map_err(|_| Error::NoMemory)
-        });
+        let stored = self.index.insert(entry, word, flags);
         // What was replaced, or, after an error, the record itself.
         self.release(stored.unwrap_or(word));
         stored.map(drop)
@@ -254,7 +249,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         }
         let mut wanted = self.index.get(from);
         loop {
-            self.index.ensure(to, wanted, flags)?.pin()?;
+            self.index.pin(to, wanted, flags)?;
             let moved = self.index.find_both(to, from, |target, source| {
                 let moved =
                     source.as_ref().map_or_else(|| target.get(from.raw()), |s| s.get(from.raw()));
@@ -270,9 +265,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
                 };
                 Ok(replaced)
             });
-            if let Some(mut leaf) = self.index.find(to) {
-                leaf.unpin();
-            }
+            self.index.unpin(to);
             match moved {
                 Some(Ok(replaced)) => {
                     self.release(replaced);

@@ -519,7 +519,9 @@ impl Layout {
     /// Goes through a block and chooses the shortest format.
     #[inline(never)]
     pub(super) fn choose(&mut self, block: &Block) {
-        *self = Self::one_run();
+        (self.format, self.len) = (Format::One, 1);
+        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
+        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
             let cells = self.look_for_cells(block);

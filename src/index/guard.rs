@@ -53,11 +53,6 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.leaf.load(position, Ordering::Relaxed)
     }
 
-    /// True if this leaf can hold the word; if not, [`widen`](Self::widen) it first.
-    pub(crate) fn holds(&self, word: Word) -> bool {
-        self.leaf.holds(word)
-    }
-
     /// Puts `word`, or nothing where it is null, into the slot of `position`, and returns
     /// the word that was there. `Err` with the word where the leaf is too narrow for it.
     #[inline]
@@ -87,7 +82,6 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     }
 
     /// Moves all words to `wide`, an unused leaf, which takes this one's place.
-    #[cold]
     pub(super) fn widen(&mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
             wide.store(position, self.leaf.load(position, Ordering::Relaxed));

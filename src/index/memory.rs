@@ -73,6 +73,8 @@ impl<'a, H: Host> Kit<'a, H> {
     }
 
     /// Sees to it that the kit holds `nodes` nodes and a leaf that holds `word`.
+    #[cold]
+    #[inline(never)]
     pub(super) fn fill(&mut self, nodes: u32, word: Word, flags: AllocFlags) -> Result<()> {
         let Memory { host, nodes: pool, .. } = self.shared;
         while self.nodes.len() < nodes as usize {
@@ -95,6 +97,11 @@ impl<'a, H: Host> Kit<'a, H> {
         self.nodes.pop().map(|node| self.shared.node(node.cast()))
     }
 
+    /// Takes the leaf back, unused.
+    pub(super) fn put_back(&mut self, leaf: Leaf<'a>) {
+        self.leaf = Some(leaf);
+    }
+
     /// Hands out the leaf.
     pub(super) fn leaf(&mut self) -> Option<Leaf<'a>> {
         self.leaf.take()
@@ -102,7 +109,18 @@ impl<'a, H: Host> Kit<'a, H> {
 }
 
 impl<H: Host> Drop for Kit<'_, H> {
+    #[inline]
     fn drop(&mut self) {
+        if self.nodes.len() > 0 || self.leaf.is_some() {
+            self.empty();
+        }
+    }
+}
+
+impl<H: Host> Kit<'_, H> {
+    #[cold]
+    #[inline(never)]
+    fn empty(&mut self) {
         let Memory { host, nodes, .. } = self.shared;
         while let Some(node) = self.nodes.pop() {
             // SAFETY: taken from this pool by `fill`, and as empty as it was.

@@ -28,11 +28,11 @@ pub(crate) use leaf::{Word, is_small};
 
 use memory::Memory;
 use node::{FANOUT, LEVEL_MAX, SLOT_MASK};
-use tree::Root;
+use tree::{Root, Then};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
-    error::{Error, Result},
+    error::Result,
     host::{AllocFlags, Host},
     sync::spin_loop,
 };
@@ -92,21 +92,32 @@ impl<H: Host> Index<H> {
         self.root(entry.swap_type()).find(&self.memory, entry.raw())
     }
 
-    /// Locks the leaf of `entry` once it can hold `word`, linking or widening it first. On
-    /// an error the index is as before. May sleep where `flags` allow it, before the lock is
-    /// taken.
-    pub(crate) fn ensure(
-        &self,
-        entry: SwapEntry,
-        word: Word,
-        flags: AllocFlags,
-    ) -> Result<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).ensure(&self.memory, entry.raw(), word, flags)
+    /// Puts `word` at `entry` and returns the word that was there, or null. On an error the
+    /// index is as before. May sleep where `flags` allow it, before any lock is taken.
+    pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<Word> {
+        let root = self.root(entry.swap_type());
+        root.with_room(&self.memory, entry.raw(), word, Then::Replace, flags)
+    }
+
+    /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it
+    /// is unpinned. Otherwise as [`insert`](Self::insert).
+    pub(crate) fn pin(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        let root = self.root(entry.swap_type());
+        root.with_room(&self.memory, entry.raw(), word, Then::Pin, flags).map(drop)
+    }
+
+    /// Undoes one [`pin`](Self::pin).
+    #[inline(never)]
+    pub(crate) fn unpin(&self, entry: SwapEntry) {
+        if let Some(mut leaf) = self.find(entry) {
+            leaf.unpin();
+        }
     }
 
     /// Locks the leaves of two entries and calls `body`; where they share a leaf, the
     /// second guard is `None`. Without calling it, `None`: the second has no leaf. The
     /// first must be pinned.
+    #[inline(never)]
     pub(crate) fn find_both<R>(
         &self,
         first: SwapEntry,
@@ -270,12 +281,9 @@ impl<'a, H: Host> Staged<'a, H> {
     }
 
     /// Stages `word` for `entry`, which lies in the range and has none staged.
-    #[inline(never)]
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let position = entry.raw() | STAGED;
-        // Wide, for it takes the index's words in exchange, whatever they are.
-        let mut leaf = self.root.ensure(&self.index.memory, position, WIDE, flags)?;
-        leaf.replace(position, word).map(drop).map_err(|_| Error::NoMemory)
+        self.root.with_room(&self.index.memory, position, word, Then::Replace, flags).map(drop)
     }
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
@@ -284,7 +292,7 @@ impl<'a, H: Host> Staged<'a, H> {
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
         let mut next = Some(self.range.first());
         while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
-            if let Err(error) = self.pin_leaf(entry, flags) {
+            if let Err(error) = self.pin(entry, flags) {
                 self.unpin_before(entry);
                 return Err(error);
             }
@@ -299,10 +307,21 @@ impl<'a, H: Host> Staged<'a, H> {
         Ok(())
     }
 
-    /// Makes the index's leaf of `entry` hold what is staged there, and pins it.
-    #[inline(never)]
-    fn pin_leaf(&self, entry: SwapEntry, flags: AllocFlags) -> Result<()> {
-        self.index.ensure(entry, self.widest(entry), flags)?.pin()
+    /// Makes the leaves of `entry` hold each other's words, and pins them.
+    fn pin(&self, entry: SwapEntry, flags: AllocFlags) -> Result<()> {
+        self.index.pin(entry, self.widest(entry), flags)?;
+        let position = entry.raw() | STAGED;
+        self.root
+            .with_room(&self.index.memory, position, WIDE, Then::Pin, flags)
+            .map(drop)
+            .inspect_err(|_| self.index.unpin(entry))
+    }
+
+    fn unpin(&self, entry: SwapEntry) {
+        self.index.unpin(entry);
+        if let Some(mut staged) = self.root.find(&self.index.memory, entry.raw() | STAGED) {
+            staged.unpin();
+        }
     }
 
     #[cold]
@@ -313,9 +332,7 @@ impl<'a, H: Host> Staged<'a, H> {
             if entry >= end {
                 break;
             }
-            if let Some(mut leaf) = self.index.find(entry) {
-                leaf.unpin();
-            }
+            self.unpin(entry);
             next = self.behind(entry);
         }
     }
@@ -330,12 +347,13 @@ impl<'a, H: Host> Staged<'a, H> {
                 if word.is_null() {
                     continue;
                 }
-                // Both hold what they get: `leaf` was made to, and leaves never get narrower
-                // while pinned; staged leaves are wide.
+                // Both hold what they get: they were made to, and leaves never get narrower
+                // while pinned.
                 if let Ok(old) = leaf.replace(position, word) {
                     let _ = staged.replace(position | STAGED, old);
                 }
             }
+            staged.unpin();
         }
         leaf.unpin();
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     entry::OFFSET_MAX,
-    error::Result,
+    error::{Error, Result},
     host::{AllocFlags, Entered, Guard, Host, Lock},
     pool::Ref,
     sync::{AtomicPtr, Ordering, fence},
@@ -27,6 +27,15 @@ use crate::{
 pub(crate) struct Root<H: Host> {
     top: AtomicPtr<Node<H>>,
     lock: Lock<H, ()>,
+}
+
+/// What to do once there is room for a word.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// Put it there.
+    Replace,
+    /// Keep the leaf, for it to be put there later.
+    Pin,
 }
 
 /// Where a walk ended.
@@ -251,63 +260,37 @@ impl<H: Host> Root<H> {
         None
     }
 
-    /// Locks the leaf of `position` once it can hold `word`: links one where there is none,
-    /// widens one that is too narrow.
-    #[inline]
-    pub(super) fn ensure<'a>(
+    /// Does `then` under the lock of the leaf of `position` once it can hold `word`: links
+    /// one where there is none, widens one that is too narrow. Returns the word that was
+    /// replaced, or null.
+    #[inline(never)]
+    pub(super) fn with_room<'a>(
         &'a self,
         shared: &'a Memory<H>,
         position: u64,
         word: Word,
+        then: Then,
         flags: AllocFlags,
-    ) -> Result<LeafGuard<'a, H>> {
-        match self.find(shared, position) {
-            Some(guard) if guard.holds(word) => Ok(guard),
-            // Not under the lock: what follows allocates.
-            found => {
-                drop(found);
-                self.ensure_new(shared, position, word, flags)
-            }
-        }
-    }
-
-    #[cold]
-    fn ensure_new<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-        word: Word,
-        flags: AllocFlags,
-    ) -> Result<LeafGuard<'a, H>> {
+    ) -> Result<Word> {
         let mut kit = Kit::new(shared);
         loop {
-            match self.walk(shared, position) {
+            let guard = match self.walk(shared, position) {
                 Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => {
-                        if let Some(guard) = self.try_lock(shared, &visit, leaf) {
-                            return Ok(guard);
-                        }
-                    }
+                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit, leaf),
                     Some(leaf) => {
                         kit.fill(0, word, flags)?;
-                        if let Some(guard) = self.widen(shared, &visit, leaf, &mut kit) {
-                            return Ok(guard);
-                        }
+                        self.widen(shared, &visit, leaf, &mut kit)
                     }
                     None if visit.valid() => {
                         kit.fill(visit.level.wrapping_sub(1), word, flags)?;
-                        if let Some(guard) = self.link(shared, &visit, &mut kit) {
-                            return Ok(guard);
-                        }
+                        self.link(shared, &visit, &mut kit)
                     }
-                    None => {}
+                    None => None,
                 },
                 Place::Empty => {
                     let level = level_for(position & OFFSET_MAX);
                     kit.fill(level, word, flags)?;
-                    if let Some(guard) = self.plant(shared, position, level, &mut kit) {
-                        return Ok(guard);
-                    }
+                    self.plant(shared, position, level, &mut kit)
                 }
                 Place::TooLow(top, level) => {
                     // One node to grow by; those below it are asked for once it stands,
@@ -316,7 +299,15 @@ impl<H: Host> Root<H> {
                     let nodes = target.wrapping_sub(level).wrapping_add(target.wrapping_sub(1));
                     kit.fill(nodes, word, flags)?;
                     self.grow(shared, top, level, position, &mut kit);
+                    None
                 }
+            };
+            if let Some(mut guard) = guard {
+                return match then {
+                    // The leaf was made to hold it.
+                    Then::Replace => guard.replace(position, word).map_err(|_| Error::NoMemory),
+                    Then::Pin => guard.pin().map(|()| core::ptr::null_mut()),
+                };
             }
             spin_loop();
         }
@@ -331,9 +322,17 @@ impl<H: Host> Root<H> {
         leaf: Leaf<'a>,
         kit: &mut Kit<'a, H>,
     ) -> Option<LeafGuard<'a, H>> {
-        let mut guard = self.try_lock(shared, visit, leaf)?;
-        guard.widen(kit.leaf()?);
-        Some(guard)
+        let wide = kit.leaf()?;
+        match self.try_lock(shared, visit, leaf) {
+            Some(mut guard) => {
+                guard.widen(wide);
+                Some(guard)
+            }
+            None => {
+                kit.put_back(wide);
+                None
+            }
+        }
     }
 
     /// Links a chain of nodes and a locked leaf under the null child that `visit` saw.
