@@ -39,6 +39,8 @@ use crate::{
 pub(super) const BLOCK_WORDS: usize = 16;
 /// Granules of a block.
 const GRANULES: u16 = 256;
+/// Bytes of a bitmap block's first byte and bitmap.
+const BITMAP_BYTES: usize = 1 + size_of::<[u64; 4]>();
 /// Bytes of a raw block, without its first byte.
 const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
@@ -578,7 +580,7 @@ impl Layout {
 
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
         let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(1 + size_of::<[u64; 4]>());
+        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES);
         let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
         let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
         for (other, bytes) in
