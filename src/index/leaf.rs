@@ -122,11 +122,15 @@ impl<'a> Leaf<'a> {
     #[inline]
     pub(super) fn kind(self) -> Kind<'a> {
         if self.is_wide() {
-            // SAFETY: by the invariant this takes the mark off again, and there is a leaf.
-            Kind::Wide(unsafe { Ref::new(self.marked.byte_sub(WIDE).cast()) })
+            // SAFETY: by the invariant this takes the mark off again: in the same object.
+            let leaf = unsafe { self.marked.byte_sub(WIDE) };
+            // SAFETY: by the invariant there is a wide leaf, and its pool is borrowed.
+            Kind::Wide(unsafe { Ref::new(leaf.cast()) })
         } else {
             // SAFETY: as above.
-            Kind::Narrow(unsafe { Ref::new(self.marked.byte_sub(NARROW).cast()) })
+            let leaf = unsafe { self.marked.byte_sub(NARROW) };
+            // SAFETY: as above, and a narrow one.
+            Kind::Narrow(unsafe { Ref::new(leaf.cast()) })
         }
     }
 
