@@ -29,7 +29,6 @@
 
 #![no_std]
 #![deny(missing_docs)]
-#![warn(unreachable_pub)]
 #![deny(
     clippy::multiple_unsafe_ops_per_block,
     clippy::unwrap_used,

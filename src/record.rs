@@ -147,7 +147,6 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
-    #[inline(never)]
     fn create_sized(
         &self,
         host: &H,
@@ -178,7 +177,6 @@ impl<H: Host, P: PageSize> Records<H, P> {
         None
     }
 
-    #[inline(never)]
     fn create_raw(
         &self,
         host: &H,

@@ -13,7 +13,8 @@ fn entry(ty: u32, offset: u64) -> SwapEntry {
 }
 
 fn insert(index: &Index<TestHost>, entry: SwapEntry, value: usize) -> Result<usize> {
-    Ok(index.insert(entry, word(value), AllocFlags::MAY_SLEEP)?.addr())
+    let mut leaf = index.ensure(entry, word(value), AllocFlags::MAY_SLEEP)?;
+    Ok(leaf.replace(entry.raw(), word(value)).unwrap().addr())
 }
 
 fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod deps;
 mod disassembly;
 mod header;
@@ -38,6 +39,8 @@ enum Verb {
     Test(test::Args),
     /// Run the KUnit suites in user space, for every page size, and print KTAP
     Kunit(kunit::Args),
+    /// Measure the store beside Linux's xarray: time, instructions, memory
+    Bench(bench::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Test(args) => test::run(args),
         Verb::Kunit(args) => kunit::run(args),
+        Verb::Bench(args) => bench::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),

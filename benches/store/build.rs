@@ -1,0 +1,32 @@
+//! Compiles the kernel's xarray from the tree in `MTESWAP_KERNEL_SOURCE`, and the
+//! allocator both sides use.
+
+use std::{env, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=MTESWAP_KERNEL_SOURCE");
+    println!("cargo::rerun-if-changed=c");
+    let Some(tree) = env::var_os("MTESWAP_KERNEL_SOURCE").map(PathBuf::from) else {
+        println!("cargo::warning=no kernel source, nothing to link: run `cargo xtask bench`");
+        return; // Enough for lints.
+    };
+    let mut build = cc::Build::new();
+    build.opt_level(2).debug(true).flag("-ffunction-sections");
+    build.clone().file("c/slab.c").compile("slab");
+    build
+        .include("c")
+        // As system headers: warnings in them are not ours to mend.
+        .flag("-isystem")
+        .flag(tree.join("tools/include"))
+        .flag("-isystem")
+        .flag(&tree)
+        .define("_GNU_SOURCE", None)
+        // As every kernel with transparent huge pages.
+        .define("CONFIG_XARRAY_MULTI", "1")
+        .flag("-fno-strict-aliasing")
+        .file("c/kernel.c")
+        .file(tree.join("tools/lib/find_bit.c"))
+        .file(tree.join("tools/lib/bitmap.c"))
+        .warnings(false)
+        .compile("kernel");
+}

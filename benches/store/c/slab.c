@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#include "slab.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK (256u << 10)
+#define LISTS (SLAB_MAX / 8 + 1)
+
+struct object {
+	struct object *next;
+};
+
+/* What one thread has free, and what it has handed out less what it took back. */
+struct cache {
+	struct object *free[LISTS];
+	_Atomic long live;
+	struct cache *next;
+};
+
+static _Atomic(struct cache *) caches;
+static __thread struct cache *mine;
+
+static struct cache *cache_create(void)
+{
+	struct cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		abort();
+	cache->next = atomic_load(&caches);
+	while (!atomic_compare_exchange_weak(&caches, &cache->next, cache))
+		;
+	return mine = cache;
+}
+
+static inline struct cache *cache_get(void)
+{
+	return __builtin_expect(!!mine, 1) ? mine : cache_create();
+}
+
+/* One writer; read by others only when it is quiet. */
+static inline void account(struct cache *cache, long bytes)
+{
+	atomic_store_explicit(&cache->live,
+		atomic_load_explicit(&cache->live, memory_order_relaxed) + bytes,
+		memory_order_relaxed);
+}
+
+/*
+ * Cuts fresh memory into a free list in address order. An object is as aligned
+ * as its size is, which is a multiple of the alignment asked for.
+ */
+static struct object *refill(size_t size, void (*construct)(void *))
+{
+	size_t step = (size + 7) & ~(size_t)7;
+	char *chunk = aligned_alloc(CHUNK, CHUNK);
+	struct object *list = NULL;
+
+	if (!chunk)
+		abort();
+	memset(chunk, 0, CHUNK);
+	for (size_t at = CHUNK / step; at-- > 0;) {
+		struct object *object = (void *)(chunk + at * step);
+
+		if (construct)
+			construct(object);
+		object->next = list;
+		list = object;
+	}
+	return list;
+}
+
+static inline void *pop(unsigned int list, size_t size, void (*construct)(void *))
+{
+	struct cache *cache = cache_get();
+	struct object *object = cache->free[list];
+
+	if (__builtin_expect(!object, 0))
+		object = refill(size, construct);
+	cache->free[list] = object->next;
+	account(cache, (long)size);
+	return object;
+}
+
+static inline void push(unsigned int list, void *at, size_t size)
+{
+	struct cache *cache = cache_get();
+	struct object *object = at;
+
+	object->next = cache->free[list];
+	cache->free[list] = object;
+	account(cache, -(long)size);
+}
+
+void *slab_alloc(size_t size, size_t align)
+{
+	if (__builtin_expect(size > SLAB_MAX, 0)) {
+		account(cache_get(), (long)size);
+		return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+	}
+	return pop((size + 7) / 8, size, NULL);
+}
+
+void slab_free(void *object, size_t size)
+{
+	if (__builtin_expect(size > SLAB_MAX, 0)) {
+		account(cache_get(), -(long)size);
+		free(object);
+		return;
+	}
+	push((size + 7) / 8, object, size);
+}
+
+void *slab_node_alloc(size_t size, void (*construct)(void *))
+{
+	struct object *object = pop(SLAB_NODES, size, construct);
+
+	object->next = NULL;
+	return object;
+}
+
+void slab_node_free(void *object, size_t size)
+{
+	push(SLAB_NODES, object, size);
+}
+
+long slab_live(void)
+{
+	long live = 0;
+
+	for (struct cache *cache = atomic_load(&caches); cache; cache = cache->next)
+		live += atomic_load(&cache->live);
+	return live;
+}

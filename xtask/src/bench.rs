@@ -1,0 +1,145 @@
+//! `cargo xtask bench`: the tag store beside Linux's xarray, in one process.
+//!
+//! `benches/store` measures and prints samples; here it is built with the xarray of a
+//! kernel tree, run, and its samples are made into tables, the worst row first.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{deps, run};
+
+mod count;
+mod source;
+mod table;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Instructions a call, counted by callgrind, in place of time
+    #[arg(long)]
+    count: bool,
+    /// Allocated bytes a page in place of time
+    #[arg(long)]
+    memory: bool,
+    /// Fewer entries and rounds: shows that it runs, not how fast
+    #[arg(long, conflicts_with = "write")]
+    quick: bool,
+    /// Put the tables into docs/performance.md and the samples beside it
+    #[arg(long)]
+    write: bool,
+    /// A Linux 6.12 tree in place of Debian's
+    #[arg(long, value_name = "DIR")]
+    kernel: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args) -> Result<()> {
+    deps::need("gcc", "gcc")?;
+    let (tree, version) = source::find(args.kernel.as_deref())?;
+    let bench = Bench { program: build(&tree)?, quick: args.quick };
+    let mut report = Report { write: args.write, machine: machine(&version)? };
+    println!("{}\n", report.machine);
+    if args.memory {
+        report.show("memory", &bench.samples("memory")?, table::memory)?;
+    }
+    if args.count {
+        deps::need("valgrind", "valgrind")?;
+        report.show("count", &count::samples(&bench)?, table::count)?;
+    }
+    if !args.memory && !args.count {
+        report.show("time", &bench.samples("time")?, table::time)?;
+        report.show("threads", &bench.samples("threads")?, table::threads)?;
+        report.show("peers", &bench.samples("peers")?, table::peers)?;
+    }
+    Ok(())
+}
+
+struct Bench {
+    program: PathBuf,
+    quick: bool,
+}
+
+impl Bench {
+    /// What the program prints when it measures `what`.
+    fn samples(&self, what: &str) -> Result<String> {
+        eprintln!("measuring {what}");
+        let mut command = Command::new(&self.program);
+        command.arg(what);
+        if self.quick {
+            command.args(["--entries", "65536", "--rounds", "3"]);
+        }
+        run::output(&mut command)
+    }
+}
+
+fn build(tree: &Path) -> Result<PathBuf> {
+    let folder = run::root().join("benches/store");
+    let target = run::root().join("target/bench");
+    run::run(
+        Command::new("cargo")
+            .args(["build", "--release", "--manifest-path"])
+            .arg(folder.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target)
+            .env("MTESWAP_KERNEL_SOURCE", tree),
+    )?;
+    Ok(target.join("release/store-bench"))
+}
+
+/// Shows tables, and keeps them where that was asked for.
+struct Report {
+    write: bool,
+    machine: String,
+}
+
+impl Report {
+    fn show(
+        &mut self,
+        name: &str,
+        samples: &str,
+        render: fn(&str) -> Result<String>,
+    ) -> Result<()> {
+        let table = render(samples)?;
+        println!("{table}");
+        if !self.write {
+            return Ok(());
+        }
+        let docs = run::root().join("docs");
+        fs::create_dir_all(docs.join("performance"))?;
+        fs::write(docs.join(format!("performance/{name}.tsv")), samples)?;
+        let page = docs.join("performance.md");
+        let text = fs::read_to_string(&page)?;
+        let text = between(&text, name, &format!("{}\n\n{table}", self.machine))
+            .with_context(|| format!("no place for `{name}` in {}", page.display()))?;
+        Ok(fs::write(page, text)?)
+    }
+}
+
+/// `text` with `content` between the comments that say where `name` begins and ends.
+fn between(text: &str, name: &str, content: &str) -> Option<String> {
+    let begin = format!("<!-- {name} -->\n");
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once("<!-- end -->")?;
+    Some(format!("{before}{begin}{content}<!-- end -->{after}"))
+}
+
+/// What the figures depend on, in one line.
+fn machine(kernel: &str) -> Result<String> {
+    let first = |program: &str, arguments: &[&str]| -> Result<String> {
+        let out = run::output(Command::new(program).args(arguments))?;
+        Ok(out.lines().next().unwrap_or_default().to_owned())
+    };
+    let cpu = fs::read_to_string("/proc/cpuinfo")?
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1.to_owned()))
+        .unwrap_or_else(|| "unknown processor".to_owned());
+    let cores = std::thread::available_parallelism()?;
+    let rustc = first("rustc", &["--version"])?;
+    let gcc = first("gcc", &["-dumpfullversion"])?;
+    let date = first("date", &["-u", "+%F"])?;
+    ensure!(!rustc.is_empty(), "rustc has no version");
+    Ok(format!("{date}; {cpu}, {cores} cores; {rustc}; gcc {gcc}; xarray of Linux {kernel}."))
+}
