@@ -152,6 +152,11 @@ impl<'a, H: Host> Entered<'a, H> {
     pub(crate) fn new(host: &'a H) -> Self {
         Self { host, cookie: host.enter() }
     }
+
+    /// Leaves the `exit` to the caller.
+    pub(crate) fn into_cookie(self) -> H::Cookie {
+        core::mem::ManuallyDrop::new(self).cookie
+    }
 }
 
 impl<H: Host> Drop for Entered<'_, H> {

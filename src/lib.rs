@@ -29,6 +29,7 @@
 
 #![no_std]
 #![deny(missing_docs)]
+#![warn(unreachable_pub)]
 #![deny(
     clippy::multiple_unsafe_ops_per_block,
     clippy::unwrap_used,

@@ -147,6 +147,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
+    #[inline(never)]
     fn create_sized(
         &self,
         host: &H,
@@ -177,6 +178,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         None
     }
 
+    #[inline(never)]
     fn create_raw(
         &self,
         host: &H,

@@ -83,11 +83,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
         let record = self.records.create(self.host(), tags, flags)?;
-        let word = record.into_word();
-        let stored = self.index.ensure(entry, word, flags).and_then(|mut leaf| {
-            // `ensure` gave a leaf that holds it.
-            leaf.replace(entry.raw(), word).map_err(|_| Error::NoMemory)
-        });
+        self.insert(entry, record.into_word(), flags)
+    }
+
+    fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        let stored = self.index.insert(entry, word, flags);
         // What was replaced, or, after an error, the record itself.
         self.release(stored.unwrap_or(word));
         stored.map(drop)
@@ -110,9 +110,18 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if is_inline(word) {
             return self.read(word, tags);
         }
-        // A payload can be freed under our eyes, but not while its leaf is locked.
+        self.restore_locked(entry, tags)
+    }
+
+    /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
+    #[inline(never)]
+    fn restore_locked(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         let Some(leaf) = self.index.find(entry) else { return false };
         let word = leaf.get(entry.raw());
+        if is_inline(word) {
+            drop(leaf);
+            return self.read(word, tags);
+        }
         !word.is_null() && self.read(word, tags)
     }
 
@@ -240,7 +249,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         }
         let mut wanted = self.index.get(from);
         loop {
-            self.index.ensure(to, wanted, flags)?.pin()?;
+            self.index.pin(to, wanted, flags)?;
             let moved = self.index.find_both(to, from, |target, source| {
                 let moved =
                     source.as_ref().map_or_else(|| target.get(from.raw()), |s| s.get(from.raw()));
@@ -256,9 +265,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
                 };
                 Ok(replaced)
             });
-            if let Some(mut leaf) = self.index.find(to) {
-                leaf.unpin();
-            }
+            self.index.unpin(to);
             match moved {
                 Some(Ok(replaced)) => {
                     self.release(replaced);

@@ -1,5 +1,7 @@
 //! Bits in bytes, lowest first.
 
+use crate::error::{Error, Result};
+
 /// Appends to a buffer. What does not fit is counted and dropped.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
@@ -71,6 +73,18 @@ impl<'a> Reader<'a> {
         byte.unwrap_or(0)
     }
 
+    /// The next eight bytes, little-endian; only between bytes.
+    pub(super) fn word(&mut self) -> u64 {
+        u64::from_le_bytes(core::array::from_fn(|_| self.byte()))
+    }
+
+    /// The next `len` bytes as they lie, if there are so many; only between bytes.
+    pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let bytes = self.bytes.get(self.at..)?.get(..len)?;
+        self.at = self.at.saturating_add(len);
+        Some(bytes)
+    }
+
     /// The next `count` bits, 8 at most.
     #[inline]
     pub(super) fn bits(&mut self, count: u32) -> u8 {
@@ -103,8 +117,12 @@ impl<'a> Reader<'a> {
         self.overrun
     }
 
-    /// Bytes begun so far.
-    pub(super) fn used(&self) -> usize {
-        self.at.wrapping_sub((self.bits >> 3) as usize)
+    /// Bytes begun so far; [`Error::Invalid`] if more was read than there was.
+    pub(super) fn finish(&self) -> Result<usize> {
+        if self.overrun {
+            Err(Error::Invalid)
+        } else {
+            Ok(self.at.wrapping_sub((self.bits >> 3) as usize))
+        }
     }
 }

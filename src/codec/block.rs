@@ -32,13 +32,15 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    tags::{TagSink, TagSource},
+    tags::TagSource,
 };
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
 /// Granules of a block.
 const GRANULES: u16 = 256;
+/// Bytes of a bitmap block's first byte and bitmap.
+const BITMAP_BYTES: usize = 1 + size_of::<[u64; 4]>();
 /// Bytes of a raw block, without its first byte.
 const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
@@ -59,9 +61,12 @@ const SHAPES: usize = 16;
 /// The most granules that a first cell can have before the block.
 const SKIP_MAX: u16 = 127;
 
-/// The tags of 256 granules, and where its runs begin.
+/// The tags of a block.
+pub(super) type Words = [u64; BLOCK_WORDS];
+
+/// The tags of 256 granules, and where their runs begin.
 pub(super) struct Block {
-    words: [u64; BLOCK_WORDS],
+    words: Words,
     /// A bit for each granule whose tag differs from the one before it.
     starts: [u64; 4],
 }
@@ -91,14 +96,6 @@ impl Block {
         }
     }
 
-    /// Writes the tags as block `number` of a page.
-    pub(super) fn write(&self, sink: &mut (impl TagSink + ?Sized), number: usize) {
-        let base = number.wrapping_mul(BLOCK_WORDS);
-        for (word, i) in self.words.iter().zip(0usize..) {
-            sink.set_word(base.wrapping_add(i), *word);
-        }
-    }
-
     /// The tag of a granule.
     pub(super) fn tag(&self, granule: u8) -> u8 {
         let word = self.words.get(usize::from(granule >> 4)).copied().unwrap_or(0);
@@ -110,14 +107,14 @@ impl Block {
         self.starts.iter().map(|quarter| quarter.count_ones()).fold(0, u32::wrapping_add)
     }
 
-    /// The runs in order.
-    pub(super) fn runs(&self) -> Runs<'_> {
-        let [rest, ..] = self.starts;
-        Runs { block: self, rest, quarter: 0, at: 0 }
+    /// The runs in order: where they begin, and their tag.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (u16, u8)> {
+        Spans::new(&self.starts).map(|(at, _)| (at, self.tag(at as u8)))
     }
 
     /// Writes the block in the format that `layout`, its own, chose; returns the length,
     /// and how much of it fits `out` is written.
+    #[inline]
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         let writer = Writer::new(out);
         match layout.format {
@@ -140,17 +137,19 @@ impl Block {
         writer.finish()
     }
 
+    #[inline(never)]
     fn encode_list(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         writer.byte(LIST | layout.flags());
         // Fewer than 127, or a list would not be the shortest.
         writer.byte(self.boundaries() as u8);
-        self.runs().skip(1).for_each(|run| writer.byte(run.at as u8));
+        self.runs().skip(1).for_each(|(at, _)| writer.byte(at as u8));
         self.runs()
-            .filter(|run| !layout.alternate || run.tag != 0)
-            .for_each(|run| writer.bits(run.tag, 4));
+            .filter(|(_, tag)| !layout.alternate || *tag != 0)
+            .for_each(|(_, tag)| writer.bits(tag, 4));
         writer.finish()
     }
 
+    #[inline(never)]
     fn encode_bitmap(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         let odd_even = layout.alternate && layout.odd_even;
         writer.byte(BITMAP | layout.flags() | if odd_even { BITMAP_ODD_EVEN } else { 0 });
@@ -161,12 +160,13 @@ impl Block {
         if odd_even {
             writer.bits(layout.parity, 1);
         }
-        for run in self.runs().filter(|run| !layout.alternate || run.tag != 0) {
-            if odd_even { writer.bits(run.tag >> 1, 3) } else { writer.bits(run.tag, 4) }
+        for (_, tag) in self.runs().filter(|(_, tag)| !layout.alternate || *tag != 0) {
+            if odd_even { writer.bits(tag >> 1, 3) } else { writer.bits(tag, 4) }
         }
         writer.finish()
     }
 
+    #[inline(never)]
     fn encode_cells(&self, layout: &Layout, mut writer: Writer<'_>) -> usize {
         let shapes = &layout.shapes;
         let odd_even = layout.odd_even;
@@ -210,161 +210,173 @@ impl Block {
     }
 
     /// The cells of the block; the first and the last may be parts of larger ones.
+    #[inline]
     fn cells(&self) -> impl Iterator<Item = Cell> {
-        let mut runs = self.runs();
-        core::iter::from_fn(move || {
-            let run = runs.next()?;
-            let (zeroes, others) = match run.tag {
-                // Zeroes at the block's end begin a cell that does not go on.
-                0 => (run.len, runs.next().unwrap_or(Run { at: 0, len: 0, tag: 0 })),
-                _ => (0, run),
-            };
-            Some(Cell { zeroes, others: others.len, tag: others.tag, last: runs.at >= GRANULES })
-        })
-    }
-
-    /// Takes on the tags of an encoded block; returns the bytes used. [`Error::Invalid`] for
-    /// what no encoder writes or what ends too early.
-    pub(super) fn decode(&mut self, bytes: &[u8]) -> Result<usize> {
-        let mut reader = Reader::new(bytes);
-        let first = reader.byte();
-        *self = Self::new();
-        if first & CELLS != 0 {
-            self.decode_cells(first, &mut reader)?;
-        } else {
-            match (first & 0xf0, first & 0x0f) {
-                (0, tag) => self.words = [u64::from(tag).wrapping_mul(ALL_GRANULES); BLOCK_WORDS],
-                (RAW, 0) => {
-                    for word in &mut self.words {
-                        *word = u64::from_le_bytes(core::array::from_fn(|_| reader.byte()));
-                    }
+        let mut spans = Spans::new(&self.starts);
+        core::iter::from_fn(
+            #[inline]
+            move || {
+                let (at, len) = spans.next()?;
+                let tag = self.tag(at as u8);
+                let mut cell = Cell { zeroes: 0, others: len, tag, last: false };
+                if tag == 0 {
+                    cell.zeroes = len;
+                    // Zeroes at the block's end begin a cell that does not go on.
+                    let (at, len) = spans.next().unwrap_or((0, 0));
+                    cell.others = len;
+                    cell.tag = if len > 0 { self.tag(at as u8) } else { 0 };
                 }
-                (LIST, flags @ 0..4) => self.decode_list(flags, &mut reader)?,
-                (BITMAP, flags @ 0..8) => self.decode_bitmap(flags, &mut reader)?,
-                _ => return Err(Error::Invalid),
-            }
-        }
-        if reader.overrun() { Err(Error::Invalid) } else { Ok(reader.used()) }
+                cell.last = spans.at >= GRANULES;
+                Some(cell)
+            },
+        )
     }
+}
 
-    fn decode_list(&mut self, flags: u8, reader: &mut Reader<'_>) -> Result<()> {
+/// Decodes a block to `words`; returns the bytes used. [`Error::Invalid`] for what no
+/// encoder writes or what ends too early; `words` is unspecified then.
+// What has a frame of its own here is not inlined: a kernel's stack is small, and what is
+// inlined adds up.
+pub(super) fn decode(words: &mut Words, bytes: &[u8]) -> Result<usize> {
+    let first = bytes.first().copied().ok_or(Error::Invalid)?;
+    match (first & 0xf0, first & 0x0f) {
+        (0, tag) => {
+            *words = [u64::from(tag).wrapping_mul(ALL_GRANULES); BLOCK_WORDS];
+            Ok(1)
+        }
+        (RAW, 0) => decode_raw(words, bytes),
+        (LIST, flags @ 0..4) => decode_runs(words, bytes, flags),
+        (BITMAP, flags @ 0..8) => decode_runs(words, bytes, flags),
+        (form, _) if form & CELLS != 0 => decode_cells(words, bytes),
+        _ => Err(Error::Invalid),
+    }
+}
+
+fn decode_raw(words: &mut Words, bytes: &[u8]) -> Result<usize> {
+    let bytes = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
+    for (word, i) in words.iter_mut().zip(0usize..) {
+        *word = bytes.word(i);
+    }
+    Ok(ENCODED_MAX)
+}
+
+/// Decodes a list or a bitmap: fills `words` with the tags of the runs that it tells.
+#[inline(never)]
+fn decode_runs(words: &mut Words, bytes: &[u8], flags: u8) -> Result<usize> {
+    let mut reader = Reader::new(bytes);
+    let mut starts = [0u64; 4];
+    if reader.byte() & 0xf0 == BITMAP {
+        for quarter in &mut starts {
+            *quarter = reader.word();
+        }
+    } else {
         for _ in 0..reader.byte() {
             let granule = reader.byte();
-            if let Some(quarter) = self.starts.get_mut(usize::from(granule >> 6)) {
+            if let Some(quarter) = starts.get_mut(usize::from(granule >> 6)) {
                 *quarter |= 1 << (granule & 63);
             }
         }
-        self.decode_tags(flags, reader)
     }
-
-    fn decode_bitmap(&mut self, flags: u8, reader: &mut Reader<'_>) -> Result<()> {
-        for quarter in &mut self.starts {
-            *quarter = u64::from_le_bytes(core::array::from_fn(|_| reader.byte()));
-        }
-        self.decode_tags(flags, reader)
+    let alternate = flags & LIST_ALTERNATES != 0;
+    let odd_even = flags & BITMAP_ODD_EVEN != 0;
+    let zero_first = flags & LIST_ZERO_FIRST != 0;
+    if starts.first().is_some_and(|quarter| quarter & 1 != 0)
+        || !alternate && (odd_even || zero_first)
+    {
+        return Err(Error::Invalid);
     }
-
-    /// Reads the tags of the runs that `starts` tells, and fills the block with them.
-    fn decode_tags(&mut self, flags: u8, reader: &mut Reader<'_>) -> Result<()> {
-        let alternate = flags & LIST_ALTERNATES != 0;
-        let odd_even = flags & BITMAP_ODD_EVEN != 0;
-        let zero_first = flags & LIST_ZERO_FIRST != 0;
-        if self.starts.first().is_some_and(|quarter| quarter & 1 != 0)
-            || !alternate && (odd_even || zero_first)
-        {
-            return Err(Error::Invalid);
-        }
-        let mut parity = if odd_even { reader.bits(1) } else { 0 };
-        let mut zero = zero_first;
-        let mut words = [0; BLOCK_WORDS];
-        for run in self.runs() {
-            if alternate {
-                zero = !zero;
-                if !zero {
-                    continue;
-                }
+    let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
+    let mut parity = if odd_even { reader.bits(1) } else { 0 };
+    let mut zero = zero_first;
+    *words = [0; BLOCK_WORDS];
+    for (at, len) in Spans::new(&starts) {
+        if alternate {
+            zero = !zero;
+            if !zero {
+                continue;
             }
-            let tag = if odd_even { reader.bits(3) << 1 | parity } else { reader.bits(4) };
-            parity ^= 1;
-            fill(&mut words, run.at, run.len, tag);
         }
-        self.words = words;
-        Ok(())
+        let tag = reader.bits(tag_bits) << tag_shift | parity;
+        parity ^= flip;
+        fill(words, at, len, tag);
     }
-
-    fn decode_cells(&mut self, first: u8, reader: &mut Reader<'_>) -> Result<()> {
-        if first & 0x10 != 0 {
-            return Err(Error::Invalid);
-        }
-        let odd_even = first & ODD_EVEN != 0;
-        let skip = reader.byte();
-        let mut parity = skip >> 7;
-        if parity != 0 && !odd_even {
-            return Err(Error::Invalid);
-        }
-        let mut shapes = [Shape::default(); SHAPES];
-        let len = usize::from(first & 0x0f).wrapping_add(1);
-        let same = if first & SAME_ZEROES != 0 { Some(reader.byte()) } else { None };
-        for shape in shapes.iter_mut().take(len) {
-            shape.zeroes = same.unwrap_or_else(|| reader.byte());
-            shape.others = reader.byte();
-        }
-        let index_bits = index_bits(len);
-        let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
-        let mut skip = u16::from(skip) & SKIP_MAX;
-        let mut at = 0u16;
-        // A cell is a granule long at least, so this ends; and where the bytes end, too.
-        while at < GRANULES && !reader.overrun() {
-            let index = usize::from(reader.bits(index_bits));
-            let shape = shapes.get(index).filter(|_| index < len).ok_or(Error::Invalid)?;
-            let tag = reader.bits(tag_bits) << tag_shift | parity;
-            parity ^= flip;
-            let zeroes = u16::from(shape.zeroes);
-            let others = u16::from(shape.others).wrapping_add(1);
-            let after_zeroes = skip.saturating_sub(zeroes);
-            at = at.wrapping_add(zeroes.saturating_sub(skip));
-            // The first cell, too, has a granule in the block.
-            let others = others.saturating_sub(after_zeroes);
-            if others == 0 {
-                return Err(Error::Invalid);
-            }
-            skip = 0;
-            if at < GRANULES {
-                fill(&mut self.words, at, others.min(GRANULES.wrapping_sub(at)), tag);
-            }
-            at = at.wrapping_add(others);
-        }
-        Ok(())
-    }
+    reader.finish()
 }
 
-/// Granules of one tag.
-pub(super) struct Run {
-    pub(super) at: u16,
-    pub(super) len: u16,
-    pub(super) tag: u8,
+#[inline(never)]
+fn decode_cells(words: &mut Words, bytes: &[u8]) -> Result<usize> {
+    let mut reader = Reader::new(bytes);
+    let first = reader.byte();
+    if first & 0x10 != 0 {
+        return Err(Error::Invalid);
+    }
+    let odd_even = first & ODD_EVEN != 0;
+    let skip = reader.byte();
+    let mut parity = skip >> 7;
+    if parity != 0 && !odd_even {
+        return Err(Error::Invalid);
+    }
+    let len = usize::from(first & 0x0f).wrapping_add(1);
+    // The shapes stay where they are.
+    let same = if first & SAME_ZEROES != 0 { Some(reader.byte()) } else { None };
+    let step = if same.is_some() { 1 } else { 2 };
+    let shapes = reader.bytes(len.wrapping_mul(step)).ok_or(Error::Invalid)?;
+    let index_bits = index_bits(len);
+    let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
+    let mut skip = u16::from(skip) & SKIP_MAX;
+    let mut at = 0u16;
+    *words = [0; BLOCK_WORDS];
+    // A cell is a granule long at least, so this ends; and where the bytes end, too.
+    while at < GRANULES && !reader.overrun() {
+        let index = usize::from(reader.bits(index_bits)).wrapping_mul(step);
+        let mut shape = shapes.get(index..).ok_or(Error::Invalid)?.iter().copied();
+        let zeroes = u16::from(same.or_else(|| shape.next()).ok_or(Error::Invalid)?);
+        let others = u16::from(shape.next().ok_or(Error::Invalid)?).wrapping_add(1);
+        let tag = reader.bits(tag_bits) << tag_shift | parity;
+        parity ^= flip;
+        let after_zeroes = skip.saturating_sub(zeroes);
+        at = at.wrapping_add(zeroes.saturating_sub(skip));
+        // The first cell, too, has a granule in the block.
+        let others = others.saturating_sub(after_zeroes);
+        if others == 0 {
+            return Err(Error::Invalid);
+        }
+        skip = 0;
+        if at < GRANULES {
+            fill(words, at, others.min(GRANULES.wrapping_sub(at)), tag);
+        }
+        at = at.wrapping_add(others);
+    }
+    reader.finish()
 }
 
-/// Goes through a block's runs.
-pub(super) struct Runs<'a> {
-    block: &'a Block,
-    /// Starts of runs still to come, in this quarter of the block.
+/// The granule and the length of each run that a block's starts tell.
+pub(super) struct Spans<'a> {
+    starts: &'a [u64; 4],
+    /// Starts still to come, in this quarter of the block.
     rest: u64,
     quarter: u16,
     at: u16,
 }
 
-impl Iterator for Runs<'_> {
-    type Item = Run;
+impl<'a> Spans<'a> {
+    fn new(starts: &'a [u64; 4]) -> Self {
+        let [rest, ..] = *starts;
+        Self { starts, rest, quarter: 0, at: 0 }
+    }
+}
+
+impl Iterator for Spans<'_> {
+    type Item = (u16, u16);
 
     #[inline]
-    fn next(&mut self) -> Option<Run> {
+    fn next(&mut self) -> Option<(u16, u16)> {
         if self.at >= GRANULES {
             return None;
         }
         while self.rest == 0 && self.quarter < 4 {
             self.quarter = self.quarter.wrapping_add(1);
-            self.rest = self.block.starts.get(usize::from(self.quarter)).copied().unwrap_or(0);
+            self.rest = self.starts.get(usize::from(self.quarter)).copied().unwrap_or(0);
         }
         // Behind the last quarter: 4 * 64 + 64 is past the block, and cut off.
         let bit = self.rest.trailing_zeros() as u16;
@@ -372,7 +384,7 @@ impl Iterator for Runs<'_> {
         self.rest &= self.rest.wrapping_sub(1);
         let at = self.at;
         self.at = end;
-        Some(Run { at, len: end.wrapping_sub(at), tag: self.block.tag(at as u8) })
+        Some((at, end.wrapping_sub(at)))
     }
 }
 
@@ -507,8 +519,11 @@ impl Layout {
     }
 
     /// Goes through a block and chooses the shortest format.
+    #[inline(never)]
     pub(super) fn choose(&mut self, block: &Block) {
-        *self = Self::one_run();
+        (self.format, self.len) = (Format::One, 1);
+        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
+        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
             let cells = self.look_for_cells(block);
@@ -565,7 +580,7 @@ impl Layout {
 
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
         let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(1 + size_of::<[u64; 4]>());
+        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES);
         let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
         let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
         for (other, bytes) in
@@ -624,7 +639,7 @@ fn index_bits(len: usize) -> u32 {
 
 /// Sets `len` granules from `at` on, all in the block and zero until now, to `tag`.
 #[inline]
-fn fill(words: &mut [u64; BLOCK_WORDS], at: u16, len: u16, tag: u8) {
+fn fill(words: &mut Words, at: u16, len: u16, tag: u8) {
     let at = usize::from(at);
     let pattern = u64::from(tag).wrapping_mul(ALL_GRANULES);
     let end = at.wrapping_add(len.into());

@@ -106,19 +106,21 @@ impl Runs {
 }
 
 /// The code of a 4 KiB page, if it has one.
+#[inline(never)]
 pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
     let mut runs = Runs { first: block.tag(0), starts: [(0, 0); BOUNDARIES], len: 0 };
     if block.boundaries() > BOUNDARIES as u32 {
         return None;
     }
-    for run in block.runs().skip(1) {
-        *runs.starts.get_mut(runs.len)? = (run.at, run.tag);
+    for start in block.runs().skip(1) {
+        *runs.starts.get_mut(runs.len)? = start;
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }
 }
 
 /// The code of a page of any size, if it has one.
+#[inline(never)]
 pub(super) fn encode_inline<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<InlineCode> {
     let mut before = source.word(0) as u8 & 15;
     let mut runs = Runs { first: before, starts: [(0, 0); BOUNDARIES], len: 0 };
@@ -153,17 +155,25 @@ pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagS
         return (0..P::WORDS).for_each(|index| sink.set_word(index, word));
     }
     let (first, steps) = unpack::<P>(code);
+    // The word at hand, and what those behind it are filled with. Boundaries come in order;
+    // where they do not, the code is none of ours, and what comes of it does not matter.
     let mut fill = u64::from(first).wrapping_mul(ALL_GRANULES);
-    for index in 0..P::WORDS {
-        let mut word = fill;
-        for &(granule, delta) in &steps {
-            if usize::from(granule >> 4) == index {
-                let pattern = u64::from(delta).wrapping_mul(ALL_GRANULES);
-                word ^= pattern << (granule & 15).wrapping_mul(4);
-                fill ^= pattern;
-            }
+    let mut word = fill;
+    let mut index = 0usize;
+    for &(granule, delta) in &steps {
+        while index < usize::from(granule >> 4) {
+            sink.set_word(index, word);
+            word = fill;
+            index = index.wrapping_add(1);
         }
+        let pattern = u64::from(delta).wrapping_mul(ALL_GRANULES);
+        word ^= pattern << (granule & 15).wrapping_mul(4);
+        fill ^= pattern;
+    }
+    while index < P::WORDS {
         sink.set_word(index, word);
+        word = fill;
+        index = index.wrapping_add(1);
     }
 }
 

@@ -60,7 +60,7 @@ impl<P: PageSize> Encoder<P> {
     }
 
     /// Reads the tags once and chooses a form.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
         self.block.read(source, 0);
         let code = if Self::BLOCKS == 1 {
@@ -92,7 +92,7 @@ impl<P: PageSize> Encoder<P> {
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns
     /// how many they are. `None` where they do not fit: `out` is too short, or the tags
     /// changed since; they may then be fewer, too.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn write(
         &mut self,
         source: &(impl TagSource + ?Sized),
@@ -123,17 +123,22 @@ pub(crate) fn decode_bytes<P: PageSize>(
     let blocks = Encoder::<P>::BLOCKS;
     // A page of several blocks is gone through twice, so that nothing is written of one
     // whose end is wrong.
-    let mut block = Block::new();
+    let mut words = [0; BLOCK_WORDS];
     if blocks > 1 {
         let mut at = 0usize;
         for _ in 0..blocks {
-            at = at.saturating_add(block.decode(bytes.get(at..).ok_or(Error::Invalid)?)?);
+            let rest = bytes.get(at..).ok_or(Error::Invalid)?;
+            at = at.saturating_add(block::decode(&mut words, rest)?);
         }
     }
     let mut at = 0usize;
     for number in 0..blocks {
-        at = at.saturating_add(block.decode(bytes.get(at..).ok_or(Error::Invalid)?)?);
-        block.write(sink, number);
+        let rest = bytes.get(at..).ok_or(Error::Invalid)?;
+        at = at.saturating_add(block::decode(&mut words, rest)?);
+        let base = number.wrapping_mul(BLOCK_WORDS);
+        for (word, i) in words.iter().zip(0usize..) {
+            sink.set_word(base.wrapping_add(i), *word);
+        }
     }
     Ok(at)
 }

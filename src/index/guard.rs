@@ -27,9 +27,8 @@ pub(crate) struct LeafGuard<'a, H: Host> {
     node: Ref<'a, Node<H>>,
     leaf: Leaf<'a>,
     position: u64,
-    /// A [`Detached`] has the leaf: it does not go back to the pool when unlinked.
-    detached: bool,
-    _entered: Entered<'a, H>,
+    /// Undoes the `enter` before the lock was taken.
+    cookie: H::Cookie,
 }
 
 /// One pin in a leaf's count; records are counted below it.
@@ -44,18 +43,14 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         position: u64,
         entered: Entered<'a, H>,
     ) -> Self {
-        Self { shared, root, node, leaf, position, detached: false, _entered: entered }
+        // INVARIANT: the CPU is ours until the guard drops.
+        Self { shared, root, node, leaf, position, cookie: entered.into_cookie() }
     }
 
     /// The word in the slot of `position`, which lies in this leaf.
     pub(crate) fn get(&self, position: u64) -> Word {
         // Relaxed: taking the lock was an Acquire, and only its holders write.
         self.leaf.load(position, Ordering::Relaxed)
-    }
-
-    /// True if this leaf can hold the word; if not, [`widen`](Self::widen) it first.
-    pub(crate) fn holds(&self, word: Word) -> bool {
-        self.leaf.holds(word)
     }
 
     /// Puts `word`, or nothing where it is null, into the slot of `position`, and returns
@@ -87,7 +82,6 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     }
 
     /// Moves all words to `wide`, an unused leaf, which takes this one's place.
-    #[cold]
     pub(super) fn widen(&mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
             wide.store(position, self.leaf.load(position, Ordering::Relaxed));
@@ -128,14 +122,16 @@ impl<'a, H: Host> LeafGuard<'a, H> {
 
     /// Takes the leaf out of its tree, records and all. `Err` with the guard where a pin
     /// forbids it.
-    pub(crate) fn detach(mut self) -> core::result::Result<Detached<'a, H>, Self> {
+    pub(crate) fn detach(self) -> core::result::Result<Detached<'a, H>, Self> {
         if self.count() >= PIN {
             return Err(self);
         }
-        self.set_count(0);
-        self.detached = true;
-        // Unlinked when `self` drops, at the end of this function.
-        Ok(Detached { shared: self.shared, leaf: self.leaf })
+        // What its drop does, but for giving the leaf back.
+        let mut guard = core::mem::ManuallyDrop::new(self);
+        guard.set_count(0);
+        guard.root.unlink(guard.shared, guard.node, guard.position);
+        guard.shared.host.exit(guard.cookie);
+        Ok(Detached { shared: guard.shared, leaf: guard.leaf })
     }
 
     fn count(&self) -> u16 {
@@ -151,11 +147,13 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.count() == 0 {
-            return self.unlink();
+            self.unlink();
+        } else {
+            // Release: the next holder finds what we wrote.
+            let unlocked = Child::from_leaf(self.leaf);
+            self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
         }
-        // Release: the next holder finds what we wrote.
-        let unlocked = Child::from_leaf(self.leaf);
-        self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+        self.shared.host.exit(self.cookie);
     }
 }
 
@@ -163,10 +161,8 @@ impl<H: Host> LeafGuard<'_, H> {
     #[cold]
     fn unlink(&self) {
         self.root.unlink(self.shared, self.node, self.position);
-        if !self.detached {
-            // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
-            unsafe { self.shared.give_leaf(self.leaf) };
-        }
+        // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
+        unsafe { self.shared.give_leaf(self.leaf) };
     }
 }
 

@@ -4,7 +4,7 @@
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
 //! such pages come in herds.
 
-use core::ptr::NonNull;
+use core::{marker::PhantomData, ptr::NonNull};
 
 use super::node::{FANOUT, choose};
 use crate::{
@@ -73,20 +73,77 @@ impl Narrow {
     }
 }
 
-/// A leaf of either kind.
+/// Marks in the bits of a leaf's address that alignment leaves clear.
+pub(super) const WIDE: usize = 2;
+pub(super) const NARROW: usize = 4;
+
+/// A leaf of either kind, in one word.
+///
+/// # Invariants
+/// The word is the address of a [`Wide`] leaf with `WIDE` added, or of a [`Narrow`] one with
+/// `NARROW`, in memory of a pool that is borrowed, and not mutably, for the lifetime.
 #[derive(Clone, Copy)]
-pub(super) enum Leaf<'a> {
+pub(super) struct Leaf<'a> {
+    marked: NonNull<u8>,
+    pool: PhantomData<&'a Wide>,
+}
+
+/// What a [`Leaf`] is.
+pub(super) enum Kind<'a> {
     Wide(Ref<'a, Wide>),
     Narrow(Ref<'a, Narrow>),
 }
 
-impl Leaf<'_> {
+impl<'a> Leaf<'a> {
+    pub(super) fn wide(leaf: Ref<'a, Wide>) -> Self {
+        // SAFETY: a few bytes into an object that is larger: not null.
+        let marked = unsafe { leaf.as_ptr().cast::<u8>().add(WIDE) };
+        // INVARIANT: marked as what it is.
+        Self { marked, pool: PhantomData }
+    }
+
+    pub(super) fn narrow(leaf: Ref<'a, Narrow>) -> Self {
+        // SAFETY: as above.
+        let marked = unsafe { leaf.as_ptr().cast::<u8>().add(NARROW) };
+        // INVARIANT: marked as what it is.
+        Self { marked, pool: PhantomData }
+    }
+
+    /// # Safety
+    /// `marked` satisfies the invariant.
+    pub(super) unsafe fn from_marked(marked: NonNull<u8>) -> Self {
+        Self { marked, pool: PhantomData }
+    }
+
+    pub(super) fn marked(self) -> NonNull<u8> {
+        self.marked
+    }
+
+    #[inline]
+    pub(super) fn kind(self) -> Kind<'a> {
+        if self.is_wide() {
+            // SAFETY: by the invariant this takes the mark off again: in the same object.
+            let leaf = unsafe { self.marked.byte_sub(WIDE) };
+            // SAFETY: by the invariant there is a wide leaf, and its pool is borrowed.
+            Kind::Wide(unsafe { Ref::new(leaf.cast()) })
+        } else {
+            // SAFETY: as above.
+            let leaf = unsafe { self.marked.byte_sub(NARROW) };
+            // SAFETY: as above, and a narrow one.
+            Kind::Narrow(unsafe { Ref::new(leaf.cast()) })
+        }
+    }
+
+    fn is_wide(self) -> bool {
+        self.marked.addr().get() & WIDE != 0
+    }
+
     /// The word in the slot of `position`: its lowest six bits choose.
     #[inline]
     pub(super) fn load(self, position: u64, ordering: Ordering) -> Word {
-        match self {
-            Self::Wide(leaf) => choose(&leaf.slots, position).load(ordering),
-            Self::Narrow(leaf) => {
+        match self.kind() {
+            Kind::Wide(leaf) => choose(&leaf.slots, position).load(ordering),
+            Kind::Narrow(leaf) => {
                 let (eight, shift) = leaf.eight(position);
                 let word = eight.load(ordering).addr() >> shift & SMALL_MAX;
                 core::ptr::without_provenance_mut(word)
@@ -97,7 +154,7 @@ impl Leaf<'_> {
     /// True if the leaf can hold the word.
     #[inline]
     pub(super) fn holds(self, word: Word) -> bool {
-        matches!(self, Self::Wide(_)) || is_small(word)
+        self.is_wide() || is_small(word)
     }
 
     /// Puts a word that the leaf [`holds`](Self::holds) into the slot of `position`. The
@@ -106,9 +163,9 @@ impl Leaf<'_> {
     pub(super) fn store(self, position: u64, word: Word) {
         // Release: readers that take no lock find what the word refers to; and see
         // `Visit::valid` for why a null must be released, too.
-        match self {
-            Self::Wide(leaf) => choose(&leaf.slots, position).store(word, Ordering::Release),
-            Self::Narrow(leaf) => {
+        match self.kind() {
+            Kind::Wide(leaf) => choose(&leaf.slots, position).store(word, Ordering::Release),
+            Kind::Narrow(leaf) => {
                 let (eight, shift) = leaf.eight(position);
                 // Relaxed, and no exchange: only the lock's holder writes.
                 let others = eight.load(Ordering::Relaxed).addr() & !(SMALL_MAX << shift);

@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use super::{
-    leaf::{Leaf, Narrow, Wide, Word, is_small},
+    leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
     node::Node,
 };
 use crate::{
@@ -33,37 +33,28 @@ impl<H: Host> Memory<H> {
         unsafe { Ref::new(node) }
     }
 
-    /// The wide leaf at a pointer found in a tree, or in what was one.
-    pub(super) fn wide(&self, leaf: NonNull<Wide>) -> Ref<'_, Wide> {
-        // SAFETY: as for nodes.
-        unsafe { Ref::new(leaf) }
-    }
-
-    /// The narrow leaf at a pointer found in a tree, or in what was one.
-    pub(super) fn narrow(&self, leaf: NonNull<Narrow>) -> Ref<'_, Narrow> {
-        // SAFETY: as for nodes.
-        unsafe { Ref::new(leaf) }
-    }
-
     /// An empty leaf that holds `word`, narrow if that will do.
     fn take_leaf(&self, word: Word, flags: AllocFlags) -> Option<Leaf<'_>> {
         if is_small(word) {
             if let Some(leaf) = self.narrows.take(&self.host, flags) {
-                return Some(Leaf::Narrow(self.narrow(leaf)));
+                // SAFETY: from a pool that is borrowed with `self`.
+                return Some(Leaf::narrow(unsafe { Ref::new(leaf) }));
             }
         }
-        self.wides.take(&self.host, flags).map(|leaf| Leaf::Wide(self.wide(leaf)))
+        let leaf = self.wides.take(&self.host, flags)?;
+        // SAFETY: as above.
+        Some(Leaf::wide(unsafe { Ref::new(leaf) }))
     }
 
     /// # Safety
     /// The leaf came from [`take_leaf`](Self::take_leaf), is in no tree, and all its slots
     /// are null.
     pub(super) unsafe fn give_leaf(&self, leaf: Leaf<'_>) {
-        match leaf {
+        match leaf.kind() {
             // SAFETY: the caller's promise.
-            Leaf::Wide(leaf) => unsafe { self.wides.give(&self.host, leaf.as_ptr()) },
+            Kind::Wide(leaf) => unsafe { self.wides.give(&self.host, leaf.as_ptr()) },
             // SAFETY: the caller's promise.
-            Leaf::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
+            Kind::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
         }
     }
 }
@@ -82,6 +73,8 @@ impl<'a, H: Host> Kit<'a, H> {
     }
 
     /// Sees to it that the kit holds `nodes` nodes and a leaf that holds `word`.
+    #[cold]
+    #[inline(never)]
     pub(super) fn fill(&mut self, nodes: u32, word: Word, flags: AllocFlags) -> Result<()> {
         let Memory { host, nodes: pool, .. } = self.shared;
         while self.nodes.len() < nodes as usize {
@@ -104,6 +97,11 @@ impl<'a, H: Host> Kit<'a, H> {
         self.nodes.pop().map(|node| self.shared.node(node.cast()))
     }
 
+    /// Takes the leaf back, unused.
+    pub(super) fn put_back(&mut self, leaf: Leaf<'a>) {
+        self.leaf = Some(leaf);
+    }
+
     /// Hands out the leaf.
     pub(super) fn leaf(&mut self) -> Option<Leaf<'a>> {
         self.leaf.take()
@@ -111,7 +109,18 @@ impl<'a, H: Host> Kit<'a, H> {
 }
 
 impl<H: Host> Drop for Kit<'_, H> {
+    #[inline]
     fn drop(&mut self) {
+        if self.nodes.len() > 0 || self.leaf.is_some() {
+            self.empty();
+        }
+    }
+}
+
+impl<H: Host> Kit<'_, H> {
+    #[cold]
+    #[inline(never)]
+    fn empty(&mut self) {
         let Memory { host, nodes, .. } = self.shared;
         while let Some(node) = self.nodes.pop() {
             // SAFETY: taken from this pool by `fill`, and as empty as it was.

@@ -28,11 +28,11 @@ pub(crate) use leaf::{Word, is_small};
 
 use memory::Memory;
 use node::{FANOUT, LEVEL_MAX, SLOT_MASK};
-use tree::Root;
+use tree::{Root, Then};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
-    error::{Error, Result},
+    error::Result,
     host::{AllocFlags, Host},
     sync::spin_loop,
 };
@@ -44,8 +44,12 @@ const STAGED: u64 = 1 << 63;
 /// A word for each entry of all swap types.
 pub(crate) struct Index<H: Host> {
     memory: Memory<H>,
-    roots: [Root<H>; TYPES],
+    roots: [OwnLine<Root<H>>; TYPES],
 }
+
+/// A cache line of its own, so that types do not share one.
+#[repr(align(64))]
+struct OwnLine<T>(T);
 
 /// A word that only wide leaves hold; never stored.
 const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
@@ -59,7 +63,7 @@ const BATCH: usize = 8;
 
 impl<H: Host> Index<H> {
     pub(crate) const fn new(host: H) -> Self {
-        Self { memory: Memory::new(host), roots: [const { Root::new() }; TYPES] }
+        Self { memory: Memory::new(host), roots: [const { OwnLine(Root::new()) }; TYPES] }
     }
 
     pub(crate) fn host(&self) -> &H {
@@ -69,7 +73,7 @@ impl<H: Host> Index<H> {
     fn root(&self, ty: SwapType) -> &Root<H> {
         let [first, ..] = &self.roots;
         // In bounds by `SwapType`'s invariant.
-        self.roots.get(ty.number()).unwrap_or(first)
+        &self.roots.get(ty.number()).unwrap_or(first).0
     }
 
     /// The word of `entry`, or null. Takes no lock, writes nothing.
@@ -88,21 +92,32 @@ impl<H: Host> Index<H> {
         self.root(entry.swap_type()).find(&self.memory, entry.raw())
     }
 
-    /// Locks the leaf of `entry` once it can hold `word`, linking or widening it first. On
-    /// an error the index is as before. May sleep where `flags` allow it, before the lock is
-    /// taken.
-    pub(crate) fn ensure(
-        &self,
-        entry: SwapEntry,
-        word: Word,
-        flags: AllocFlags,
-    ) -> Result<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).ensure(&self.memory, entry.raw(), word, flags)
+    /// Puts `word` at `entry` and returns the word that was there, or null. On an error the
+    /// index is as before. May sleep where `flags` allow it, before any lock is taken.
+    pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<Word> {
+        let root = self.root(entry.swap_type());
+        root.with_room(&self.memory, entry.raw(), word, Then::Replace, flags)
+    }
+
+    /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it
+    /// is unpinned. Otherwise as [`insert`](Self::insert).
+    pub(crate) fn pin(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        let root = self.root(entry.swap_type());
+        root.with_room(&self.memory, entry.raw(), word, Then::Pin, flags).map(drop)
+    }
+
+    /// Undoes one [`pin`](Self::pin).
+    #[inline(never)]
+    pub(crate) fn unpin(&self, entry: SwapEntry) {
+        if let Some(mut leaf) = self.find(entry) {
+            leaf.unpin();
+        }
     }
 
     /// Locks the leaves of two entries and calls `body`; where they share a leaf, the
     /// second guard is `None`. Without calling it, `None`: the second has no leaf. The
     /// first must be pinned.
+    #[inline(never)]
     pub(crate) fn find_both<R>(
         &self,
         first: SwapEntry,
@@ -133,33 +148,45 @@ impl<H: Host> Index<H> {
 
     fn drain_root(&self, root: &Root<H>, first: u64, last: u64, each: &mut dyn FnMut(Word)) {
         let mut position = first;
-        while let Some((mut leaf, at)) = root.next_leaf(&self.memory, position, last) {
-            let end = at | SLOT_MASK;
-            let whole = at & SLOT_MASK == 0 && end <= last;
-            if whole {
-                match leaf.detach() {
-                    Ok(detached) => {
-                        detached.for_each(&mut *each);
-                        position = end.wrapping_add(1);
-                        continue;
-                    }
-                    Err(pinned) => leaf = pinned,
-                }
-            }
-            position = at;
-            let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
-            for place in &mut batch {
-                while place.is_null() && position <= end.min(last) {
-                    *place = leaf.take(position);
-                    position = position.wrapping_add(1);
-                }
-            }
-            drop(leaf);
-            batch.into_iter().filter(|word| !word.is_null()).for_each(&mut *each);
+        while let Some(next) = self.drain_some(root, position, last, each) {
+            position = next;
         }
     }
 
+    /// Takes out a leaf's words from `first` on, or some of them; returns where to go on.
+    #[inline(never)]
+    fn drain_some(
+        &self,
+        root: &Root<H>,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(Word),
+    ) -> Option<u64> {
+        let (mut leaf, mut position) = root.next_leaf(&self.memory, first, last)?;
+        let end = position | SLOT_MASK;
+        if position & SLOT_MASK == 0 && end <= last {
+            match leaf.detach() {
+                Ok(detached) => {
+                    detached.for_each(&mut *each);
+                    return end.checked_add(1);
+                }
+                Err(pinned) => leaf = pinned,
+            }
+        }
+        let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
+        for place in &mut batch {
+            while place.is_null() && position <= end.min(last) {
+                *place = leaf.take(position);
+                position = position.wrapping_add(1);
+            }
+        }
+        drop(leaf);
+        batch.into_iter().filter(|word| !word.is_null()).for_each(&mut *each);
+        Some(position)
+    }
+
     /// The first entry from `entry` on, of its swap type, that has a word.
+    #[inline(never)]
     pub(crate) fn next(&self, entry: SwapEntry) -> Option<SwapEntry> {
         let last = EntryRange::area(entry.swap_type()).last().raw();
         let root = self.root(entry.swap_type());
@@ -256,47 +283,79 @@ impl<'a, H: Host> Staged<'a, H> {
     /// Stages `word` for `entry`, which lies in the range and has none staged.
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let position = entry.raw() | STAGED;
-        // Wide, for it takes the index's words in exchange, whatever they are.
-        let mut leaf = self.root.ensure(&self.index.memory, position, WIDE, flags)?;
-        leaf.replace(position, word).map(drop).map_err(|_| Error::NoMemory)
+        self.root.with_room(&self.index.memory, position, word, Then::Replace, flags).map(drop)
     }
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
     /// was staged, and this what was there. On an error the index is as before.
+    #[inline(never)]
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
-        for entry in self.leaves() {
-            let pinned = self.index.ensure(entry, self.widest(entry), flags);
-            let pinned = pinned.and_then(|mut leaf| leaf.pin());
-            if let Err(error) = pinned {
-                for entry in self.leaves().take_while(|&before| before != entry) {
-                    if let Some(mut leaf) = self.index.find(entry) {
-                        leaf.unpin();
-                    }
-                }
+        let mut next = Some(self.range.first());
+        while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
+            if let Err(error) = self.pin(entry, flags) {
+                self.unpin_before(entry);
                 return Err(error);
             }
+            next = self.behind(entry);
         }
         // Pinned leaves are there and stay: nothing fails from here on.
-        for entry in self.leaves() {
-            let position = entry.raw();
-            let Some(mut leaf) = self.index.find(entry) else { continue };
-            let Some(mut staged) = self.root.find(&self.index.memory, position | STAGED) else {
-                continue;
-            };
+        let mut next = Some(self.range.first());
+        while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
+            self.exchange_leaf(entry);
+            next = self.behind(entry);
+        }
+        Ok(())
+    }
+
+    /// Makes the leaves of `entry` hold each other's words, and pins them.
+    fn pin(&self, entry: SwapEntry, flags: AllocFlags) -> Result<()> {
+        self.index.pin(entry, self.widest(entry), flags)?;
+        let position = entry.raw() | STAGED;
+        self.root
+            .with_room(&self.index.memory, position, WIDE, Then::Pin, flags)
+            .map(drop)
+            .inspect_err(|_| self.index.unpin(entry))
+    }
+
+    fn unpin(&self, entry: SwapEntry) {
+        self.index.unpin(entry);
+        if let Some(mut staged) = self.root.find(&self.index.memory, entry.raw() | STAGED) {
+            staged.unpin();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unpin_before(&self, end: SwapEntry) {
+        let mut next = Some(self.range.first());
+        while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
+            if entry >= end {
+                break;
+            }
+            self.unpin(entry);
+            next = self.behind(entry);
+        }
+    }
+
+    #[inline(never)]
+    fn exchange_leaf(&self, entry: SwapEntry) {
+        let position = entry.raw();
+        let Some(mut leaf) = self.index.find(entry) else { return };
+        if let Some(mut staged) = self.root.find(&self.index.memory, position | STAGED) {
             for position in position..=position | SLOT_MASK {
                 let word = staged.get(position | STAGED);
                 if word.is_null() {
                     continue;
                 }
-                // Both hold what they get: `leaf` was made to, and leaves never get narrower
-                // while pinned; staged leaves are wide.
+                // Both hold what they get: they were made to, and leaves never get narrower
+                // while pinned.
                 if let Ok(old) = leaf.replace(position, word) {
                     let _ = staged.replace(position | STAGED, old);
                 }
             }
-            leaf.unpin();
+            staged.unpin();
         }
-        Ok(())
+        leaf.unpin();
     }
 
     /// Ends the staging: hands every word that is staged now to `each`.
@@ -306,6 +365,7 @@ impl<'a, H: Host> Staged<'a, H> {
     }
 
     /// A word as wide as any that is staged in the leaf of `entry`.
+    #[inline(never)]
     fn widest(&self, entry: SwapEntry) -> Word {
         let position = entry.raw();
         let staged = self.root.find(&self.index.memory, position | STAGED);
@@ -315,17 +375,17 @@ impl<'a, H: Host> Staged<'a, H> {
         if all_small { core::ptr::null_mut() } else { WIDE }
     }
 
-    /// The first entry in each leaf that holds staged words.
-    fn leaves(&self) -> impl Iterator<Item = SwapEntry> {
-        let (first, last) = (self.range.first().raw(), self.range.last().raw());
-        let mut next = Some(first);
-        core::iter::from_fn(move || {
-            let memory = &self.index.memory;
-            let (_leaf, at) = self.root.next_leaf(memory, next? | STAGED, last | STAGED)?;
-            let at = at & !STAGED;
-            // Behind the last leaf of the last type would come the first of all.
-            next = (at | SLOT_MASK).checked_add(1).filter(|next| *next <= last);
-            SwapEntry::from_raw(at).ok()
-        })
+    /// The first entry from `entry` on whose leaf holds staged words.
+    #[inline(never)]
+    fn next_leaf(&self, entry: SwapEntry) -> Option<SwapEntry> {
+        let (first, last) = (entry.raw() | STAGED, self.range.last().raw() | STAGED);
+        let (_leaf, at) = self.root.next_leaf(&self.index.memory, first, last)?;
+        SwapEntry::from_raw(at & !STAGED).ok()
+    }
+
+    /// The first entry behind the leaf of `entry`, if the area goes on there.
+    fn behind(&self, entry: SwapEntry) -> Option<SwapEntry> {
+        let next = (entry.raw() | SLOT_MASK).checked_add(1)?;
+        SwapEntry::from_raw(next).ok().filter(|next| *next <= self.range.last())
     }
 }

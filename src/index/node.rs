@@ -2,7 +2,10 @@
 
 use core::{ptr::NonNull, sync::atomic::Ordering};
 
-use super::{leaf::Leaf, memory::Memory};
+use super::{
+    leaf::{Leaf, NARROW, WIDE},
+    memory::Memory,
+};
 use crate::{
     entry::{OFFSET_BITS, OFFSET_MAX},
     host::{Host, Lock},
@@ -41,19 +44,11 @@ pub(super) struct Child(pub(super) *mut u8);
 
 impl Child {
     const LOCK: usize = 1;
-    const WIDE: usize = 2;
-    const NARROW: usize = 4;
     const BITS: usize = 63;
 
     pub(super) fn from_leaf(leaf: Leaf<'_>) -> Self {
-        // INVARIANT: marked as what it is. Added rather than or-ed: alignment leaves the
-        // bits clear, and it costs an instruction less.
-        match leaf {
-            Leaf::Wide(leaf) => Self(leaf.as_ptr().as_ptr().wrapping_byte_add(Self::WIDE).cast()),
-            Leaf::Narrow(leaf) => {
-                Self(leaf.as_ptr().as_ptr().wrapping_byte_add(Self::NARROW).cast())
-            }
-        }
+        // INVARIANT: marked as what it is.
+        Self(leaf.marked().as_ptr())
     }
 
     pub(super) fn from_node<H: Host>(node: NonNull<Node<H>>) -> Self {
@@ -70,17 +65,17 @@ impl Child {
         Self(self.0.wrapping_byte_add(Self::LOCK))
     }
 
-    /// The leaf, where this is one.
+    /// The leaf, where this is one. `_memory` is what it lies in.
     #[inline]
-    pub(super) fn leaf<H: Host>(self, memory: &Memory<H>) -> Option<Leaf<'_>> {
-        let pointer = self.0.map_addr(|a| a & !Self::BITS);
-        if self.0.addr() & Self::WIDE != 0 {
-            NonNull::new(pointer.cast()).map(|leaf| Leaf::Wide(memory.wide(leaf)))
-        } else if self.0.addr() & Self::NARROW != 0 {
-            NonNull::new(pointer.cast()).map(|leaf| Leaf::Narrow(memory.narrow(leaf)))
-        } else {
-            None
+    pub(super) fn leaf<H: Host>(self, _memory: &Memory<H>) -> Option<Leaf<'_>> {
+        if self.0.addr() & (WIDE | NARROW) == 0 {
+            return None;
         }
+        // A word with a mark is not null.
+        let marked = NonNull::new(self.0.map_addr(|a| a & !Self::LOCK))?;
+        // SAFETY: without the lock's bit, a marked child is a leaf's word (this type's
+        // invariant); its pool is borrowed with the memory.
+        Some(unsafe { Leaf::from_marked(marked) })
     }
 
     /// The node, where this is one.

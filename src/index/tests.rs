@@ -13,8 +13,7 @@ fn entry(ty: u32, offset: u64) -> SwapEntry {
 }
 
 fn insert(index: &Index<TestHost>, entry: SwapEntry, value: usize) -> Result<usize> {
-    let mut leaf = index.ensure(entry, word(value), AllocFlags::MAY_SLEEP)?;
-    Ok(leaf.replace(entry.raw(), word(value)).unwrap().addr())
+    Ok(index.insert(entry, word(value), AllocFlags::MAY_SLEEP)?.addr())
 }
 
 fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {

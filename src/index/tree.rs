@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     entry::OFFSET_MAX,
-    error::Result,
+    error::{Error, Result},
     host::{AllocFlags, Entered, Guard, Host, Lock},
     pool::Ref,
     sync::{AtomicPtr, Ordering, fence},
@@ -24,10 +24,18 @@ use crate::{
 /// # Invariants
 /// `top` is null or a node of the pool, its level in the bits that alignment leaves
 /// free. It changes under `lock` only.
-#[repr(align(64))]
 pub(crate) struct Root<H: Host> {
     top: AtomicPtr<Node<H>>,
     lock: Lock<H, ()>,
+}
+
+/// What to do once there is room for a word.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// Put it there.
+    Replace,
+    /// Keep the leaf, for it to be put there later.
+    Pin,
 }
 
 /// Where a walk ended.
@@ -184,7 +192,9 @@ impl<H: Host> Root<H> {
     }
 
     /// Locks the leaf of `position`, if there is one.
-    #[inline]
+    // Not inlined, like all below that leaves a guard behind: a guard's making takes more
+    // stack than the guard.
+    #[inline(never)]
     pub(super) fn find<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -207,6 +217,7 @@ impl<H: Host> Root<H> {
 
     /// Locks the leaf of `position`, if there is one that is not locked.
     /// `Err` where it is, or where the tree changed meanwhile.
+    #[inline(never)]
     pub(super) fn try_find<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -249,66 +260,37 @@ impl<H: Host> Root<H> {
         None
     }
 
-    /// Locks the leaf of `position` once it can hold `word`: links one where there is none,
-    /// widens one that is too narrow.
-    #[inline]
-    pub(super) fn ensure<'a>(
+    /// Does `then` under the lock of the leaf of `position` once it can hold `word`: links
+    /// one where there is none, widens one that is too narrow. Returns the word that was
+    /// replaced, or null.
+    #[inline(never)]
+    pub(super) fn with_room<'a>(
         &'a self,
         shared: &'a Memory<H>,
         position: u64,
         word: Word,
+        then: Then,
         flags: AllocFlags,
-    ) -> Result<LeafGuard<'a, H>> {
-        match self.find(shared, position) {
-            Some(guard) if guard.holds(word) => Ok(guard),
-            // Not under the lock: what follows allocates.
-            found => {
-                drop(found);
-                self.ensure_new(shared, position, word, flags)
-            }
-        }
-    }
-
-    #[cold]
-    fn ensure_new<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-        word: Word,
-        flags: AllocFlags,
-    ) -> Result<LeafGuard<'a, H>> {
+    ) -> Result<Word> {
         let mut kit = Kit::new(shared);
         loop {
-            match self.walk(shared, position) {
+            let guard = match self.walk(shared, position) {
                 Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => {
-                        if let Some(guard) = self.try_lock(shared, &visit, leaf) {
-                            return Ok(guard);
-                        }
-                    }
+                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit, leaf),
                     Some(leaf) => {
                         kit.fill(0, word, flags)?;
-                        if let Some(mut guard) = self.try_lock(shared, &visit, leaf) {
-                            if let Some(wide) = kit.leaf() {
-                                guard.widen(wide);
-                                return Ok(guard);
-                            }
-                        }
+                        self.widen(shared, &visit, leaf, &mut kit)
                     }
                     None if visit.valid() => {
                         kit.fill(visit.level.wrapping_sub(1), word, flags)?;
-                        if let Some(guard) = self.link(shared, &visit, &mut kit) {
-                            return Ok(guard);
-                        }
+                        self.link(shared, &visit, &mut kit)
                     }
-                    None => {}
+                    None => None,
                 },
                 Place::Empty => {
                     let level = level_for(position & OFFSET_MAX);
                     kit.fill(level, word, flags)?;
-                    if let Some(guard) = self.plant(shared, position, level, &mut kit) {
-                        return Ok(guard);
-                    }
+                    self.plant(shared, position, level, &mut kit)
                 }
                 Place::TooLow(top, level) => {
                     // One node to grow by; those below it are asked for once it stands,
@@ -317,13 +299,44 @@ impl<H: Host> Root<H> {
                     let nodes = target.wrapping_sub(level).wrapping_add(target.wrapping_sub(1));
                     kit.fill(nodes, word, flags)?;
                     self.grow(shared, top, level, position, &mut kit);
+                    None
                 }
+            };
+            if let Some(mut guard) = guard {
+                return match then {
+                    // The leaf was made to hold it.
+                    Then::Replace => guard.replace(position, word).map_err(|_| Error::NoMemory),
+                    Then::Pin => guard.pin().map(|()| core::ptr::null_mut()),
+                };
             }
             spin_loop();
         }
     }
 
+    /// Locks a leaf and puts the kit's in its place.
+    #[inline(never)]
+    fn widen<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        visit: &Visit<'a, H>,
+        leaf: Leaf<'a>,
+        kit: &mut Kit<'a, H>,
+    ) -> Option<LeafGuard<'a, H>> {
+        let wide = kit.leaf()?;
+        match self.try_lock(shared, visit, leaf) {
+            Some(mut guard) => {
+                guard.widen(wide);
+                Some(guard)
+            }
+            None => {
+                kit.put_back(wide);
+                None
+            }
+        }
+    }
+
     /// Links a chain of nodes and a locked leaf under the null child that `visit` saw.
+    #[inline(never)]
     fn link<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -345,6 +358,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Makes a chain the whole tree, where the tree is empty.
+    #[inline(never)]
     fn plant<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -363,6 +377,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Puts one node above the top, so that the tree holds higher offsets.
+    #[inline(never)]
     fn grow(
         &self,
         shared: &Memory<H>,
@@ -391,6 +406,7 @@ impl<H: Host> Root<H> {
 
     /// Unlinks a leaf whose word's `LOCK` the caller holds, and every node above it that
     /// is left with no child. The leaf is the caller's alone afterwards.
+    #[inline(never)]
     pub(super) fn unlink<'a>(
         &'a self,
         shared: &'a Memory<H>,
@@ -453,6 +469,7 @@ impl<H: Host> Root<H> {
     }
 
     /// Takes nodes off the top that only lead to the first of their children.
+    #[inline(never)]
     fn collapse(&self, shared: &Memory<H>) {
         while let Some((top, level)) = self.load_top(shared) {
             let state = top.state.lock(&shared.host);
@@ -488,6 +505,7 @@ impl<H: Host> Root<H> {
 
     /// Locks the first leaf that holds positions from `first` on, up to `last`, and says
     /// from which position on it does. Both are positions of this tree.
+    #[inline(never)]
     pub(super) fn next_leaf<'a>(
         &'a self,
         shared: &'a Memory<H>,

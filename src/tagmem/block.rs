@@ -17,20 +17,20 @@ const WORD_SPAN: usize = 256;
 /// How many bytes' tags one access moves.
 ///
 /// # Invariants
-/// A power of two from 16 to 256.
+/// 2 to the power of the number, 4 to 8: 16 to 256 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockSize(usize);
+pub struct BlockSize(u32);
 
 impl BlockSize {
     /// One granule, as LDG and STG move.
-    pub const GRANULE: Self = Self(GRANULE);
+    pub const GRANULE: Self = Self(GRANULE.trailing_zeros());
 
     /// The block size that a value of GMID_EL1 names: bits 3:0 are BS, log2 of the block's
     /// 4-byte words, 2 to 6 (Arm ARM DDI 0487, GMID_EL1). [`Error::Invalid`] for others.
     pub const fn from_gmid(gmid: u64) -> Result<Self> {
         match gmid & 0xf {
-            // INVARIANT: 4 << 2 to 4 << 6.
-            bs @ 2..=6 => Ok(Self(4 << bs)),
+            // INVARIANT: 4 to 8.
+            bs @ 2..=6 => Ok(Self((bs as u32).wrapping_add(2))),
             _ => Err(Error::Invalid),
         }
     }
@@ -38,7 +38,7 @@ impl BlockSize {
     /// Bytes of memory a block covers.
     #[must_use]
     pub const fn bytes(self) -> usize {
-        self.0
+        1 << self.0
     }
 }
 
@@ -87,9 +87,11 @@ impl<A: BlockAccess> BlockPage<'_, A> {
 
     /// Offsets of the blocks that word `index` is made of; none past the memory.
     fn blocks(&self, index: usize) -> impl Iterator<Item = usize> + use<A> {
-        let count = if index < self.words { WORD_SPAN } else { 0 };
+        let BlockSize(shift) = self.access.size();
+        let count = if index < self.words { WORD_SPAN.wrapping_shr(shift) } else { 0 };
         let start = index.wrapping_mul(WORD_SPAN);
-        (0..count).step_by(self.access.size().bytes()).map(move |at| start.wrapping_add(at))
+        // Not by `step_by`, which has a panic for steps of 0.
+        (0..count).map(move |block| start.wrapping_add(block.wrapping_shl(shift)))
     }
 }
 

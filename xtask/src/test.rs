@@ -44,6 +44,7 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
         cargo(&["test", "--release", "--tests", "--no-fail-fast"]).args(["--package", "mteswap"]),
     );
     let xtask = std::env::current_exe()?;
+    steps.command("mte", Prints::Libtest, Command::new(&xtask).arg("test-mte"));
     steps.command("kunit", Prints::Ktap, Command::new(&xtask).arg("kunit"));
     steps.command("kunit asan", Prints::Ktap, Command::new(&xtask).args(["kunit", "--asan"]));
     steps.command(
