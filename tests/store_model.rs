@@ -328,6 +328,21 @@ fn ranges_that_leave_their_area<P: PageSize>() {
     pair.finish();
 }
 
+/// The last slots of the last type are the last positions there are: what counts on behind
+/// them begins anew at 0. A range that is refused memory takes back what it staged there.
+fn refused_at_the_last_slots<P: PageSize>() {
+    let mut pair = Pair::<P>::new();
+    for (ty, nr) in [(31, 2), (31, 11), (31, 64), (31, 70), (0, 11)] {
+        let range = EntryRange::new(entry(ty, OFFSET_MAX - nr + 1), nr as usize).unwrap();
+        pair.call_despite_failures(&Call::SaveRange(range, 601));
+        assert!(pair.call(&Call::RestoreRange(range)));
+        pair.call_despite_failures(&Call::SaveRange(range, 1));
+        assert!(pair.call(&Call::InvalidateRange(range)));
+        pair.check();
+    }
+    pair.finish();
+}
+
 fn the_last_slots_of_all<P: PageSize>() {
     let mut pair = Pair::<P>::new();
     for ty in [0, 30, 31] {
@@ -345,6 +360,7 @@ fn the_last_slots_of_all<P: PageSize>() {
 
 test_at_every_page_size! {
     tag_15_ranges_reach_the_last_slot_of_each_type = the_last_slots_of_all;
+    tag_10_tag_15_a_refused_range_ends_at_the_last_slot = refused_at_the_last_slots;
     tag_3_tag_10_every_allocation_may_be_refused = every_allocation_refused_once;
     tag_15_no_range_leaves_its_area = ranges_that_leave_their_area;
 }

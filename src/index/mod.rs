@@ -162,7 +162,7 @@ impl<H: Host> Index<H> {
         last: u64,
         each: &mut dyn FnMut(Word),
     ) -> Option<u64> {
-        let (mut leaf, mut position) = root.next_leaf(&self.memory, first, last)?;
+        let (mut leaf, position) = root.next_leaf(&self.memory, first, last)?;
         let end = position | SLOT_MASK;
         if position & SLOT_MASK == 0 && end <= last {
             match leaf.detach() {
@@ -173,16 +173,17 @@ impl<H: Host> Index<H> {
                 Err(pinned) => leaf = pinned,
             }
         }
+        // A range that knows its end: behind the last position of all, counting would
+        // begin anew.
+        let mut rest = position..=end.min(last);
         let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
         for place in &mut batch {
-            while place.is_null() && position <= end.min(last) {
-                *place = leaf.take(position);
-                position = position.wrapping_add(1);
-            }
+            let mut words = rest.by_ref().map(|position| leaf.take(position));
+            *place = words.find(|word| !word.is_null()).unwrap_or(core::ptr::null_mut());
         }
         drop(leaf);
         batch.into_iter().filter(|word| !word.is_null()).for_each(&mut *each);
-        Some(position)
+        if rest.is_empty() { end.checked_add(1) } else { Some(*rest.start()) }
     }
 
     /// The first entry from `entry` on, of its swap type, that has a word.
