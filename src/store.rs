@@ -149,10 +149,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
-        let Some(mut leaf) = self.index.find_present(entry) else { return };
-        let word = leaf.take(entry.raw());
-        drop(leaf);
-        self.release(word);
+        self.release(self.index.take(entry));
     }
 
     /// Drops the records of all entries of `range`.

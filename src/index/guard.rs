@@ -115,6 +115,11 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.set_count(self.count().wrapping_sub(PIN));
     }
 
+    /// Notes the leaf's node for those who look for its positions.
+    pub(super) fn note(&self) {
+        self.shared.hints.note(self.position, self.node.as_ptr());
+    }
+
     /// True if `position` is one of this leaf's.
     pub(crate) fn covers(&self, position: u64) -> bool {
         (self.position ^ position) < FANOUT as u64
@@ -147,7 +152,7 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.count() == 0 {
-            self.unlink();
+            unlink(self.shared, self.root, self.node, self.leaf, self.position);
         } else {
             // Release: the next holder finds what we wrote.
             let unlocked = Child::from_leaf(self.leaf);
@@ -157,13 +162,19 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
     }
 }
 
-impl<H: Host> LeafGuard<'_, H> {
-    #[cold]
-    fn unlink(&self) {
-        self.root.unlink(self.shared, self.node, self.position);
-        // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
-        unsafe { self.shared.give_leaf(self.leaf) };
-    }
+/// Unlinks a locked leaf without records. Its guard's parts one by one, so that a guard
+/// need not lie in memory.
+#[inline(never)]
+fn unlink<H: Host>(
+    shared: &Memory<H>,
+    root: &Root<H>,
+    node: Ref<'_, Node<H>>,
+    leaf: Leaf<'_>,
+    position: u64,
+) {
+    root.unlink(shared, node, position);
+    // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
+    unsafe { shared.give_leaf(leaf) };
 }
 
 /// A leaf that is in no tree any more, with the records that were in it.

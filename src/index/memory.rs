@@ -4,13 +4,16 @@
 use core::ptr::NonNull;
 
 use super::{
+    hints::Hints,
     leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
-    node::Node,
+    node::{Child, Node, key},
+    tree::Visit,
 };
 use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host},
     pool::{Pool, Ref, Stack},
+    sync::Ordering,
 };
 
 /// Leaves and nodes, and the host they come from.
@@ -19,11 +22,28 @@ pub(super) struct Memory<H: Host> {
     pub(super) nodes: Pool<H, Node<H>>,
     pub(super) wides: Pool<H, Wide>,
     pub(super) narrows: Pool<H, Narrow>,
+    pub(super) hints: Hints<H>,
+}
+
+/// What a hint leads to.
+pub(super) enum Look<'a, H: Host> {
+    /// There is no word at the position, nor at any that shares the hint.
+    Nothing,
+    /// The leaf's place in the node above it.
+    Visit(Visit<'a, H>),
+    /// The hint is another position's: walk.
+    Elsewhere,
 }
 
 impl<H: Host> Memory<H> {
     pub(super) const fn new(host: H) -> Self {
-        Self { host, nodes: Pool::new(), wides: Pool::new(), narrows: Pool::new() }
+        Self {
+            host,
+            nodes: Pool::new(),
+            wides: Pool::new(),
+            narrows: Pool::new(),
+            hints: Hints::new(),
+        }
     }
 
     /// The node at a pointer found in a tree, or in what was one.
@@ -31,6 +51,20 @@ impl<H: Host> Memory<H> {
         // SAFETY: such pointers are to memory of this pool (`Child`'s and `Root`'s
         // invariants), which this borrow of `self` borrows.
         unsafe { Ref::new(node) }
+    }
+
+    /// Where the hint for `position` leads, which is not a staged one.
+    #[inline]
+    pub(super) fn look(&self, position: u64) -> Look<'_, H> {
+        let Some(node) = NonNull::new(self.hints.get(position)) else { return Look::Nothing };
+        let node = self.node(node);
+        // Acquire on all three, and in this order: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if node.key.load(Ordering::Acquire) != key(1, position) {
+            return Look::Elsewhere;
+        }
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        Look::Visit(Visit::keyed(node, child, position, version))
     }
 
     /// An empty leaf that holds `word`, narrow if that will do.

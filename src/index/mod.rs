@@ -15,6 +15,7 @@
 //! Nothing is allocated, and nothing given back, with a lock held.
 
 mod guard;
+mod hints;
 mod leaf;
 mod memory;
 mod node;
@@ -26,7 +27,7 @@ mod tests;
 pub(crate) use guard::LeafGuard;
 pub(crate) use leaf::{Word, is_small};
 
-use memory::Memory;
+use memory::{Look, Memory};
 use node::{FANOUT, LEVEL_MAX, SLOT_MASK};
 use tree::{Root, Then};
 
@@ -34,7 +35,7 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
     error::Result,
     host::{AllocFlags, Host},
-    sync::spin_loop,
+    sync::{Ordering, spin_loop},
 };
 
 /// The bit of a position that says "in a staged tree", clear in every swap entry. Keys of
@@ -79,23 +80,77 @@ impl<H: Host> Index<H> {
     /// The word of `entry`, or null. Takes no lock, writes nothing.
     #[inline]
     pub(crate) fn get(&self, entry: SwapEntry) -> Word {
+        match self.memory.look(entry.raw()) {
+            Look::Nothing => return core::ptr::null_mut(),
+            Look::Visit(visit) if visit.is_absent() => return core::ptr::null_mut(),
+            Look::Visit(visit) => {
+                if let Some(leaf) = visit.child.leaf(&self.memory) {
+                    // Acquire: what the word refers to was stored before it.
+                    let word = leaf.load(entry.raw(), Ordering::Acquire);
+                    if visit.valid() {
+                        return word;
+                    }
+                }
+            }
+            Look::Elsewhere => {}
+        }
+        self.walk_to(entry)
+    }
+
+    #[inline(never)]
+    fn walk_to(&self, entry: SwapEntry) -> Word {
         self.root(entry.swap_type()).get(&self.memory, entry.raw())
     }
 
-    /// Locks the leaf of `entry`, if it has a word there.
-    pub(crate) fn find_present(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).find_present(&self.memory, entry.raw())
+    /// Takes the word of `entry` out; null where there is none.
+    #[inline]
+    pub(crate) fn take(&self, entry: SwapEntry) -> Word {
+        match self.memory.look(entry.raw()) {
+            Look::Nothing => return core::ptr::null_mut(),
+            Look::Visit(visit) if visit.is_absent() => return core::ptr::null_mut(),
+            Look::Visit(visit) => {
+                if let Some(mut guard) = self.root(entry.swap_type()).lock(&self.memory, &visit) {
+                    return guard.take(entry.raw());
+                }
+            }
+            Look::Elsewhere => {}
+        }
+        self.walk_and_take(entry)
+    }
+
+    #[inline(never)]
+    fn walk_and_take(&self, entry: SwapEntry) -> Word {
+        // A look first: where there is no word, nothing is locked.
+        if self.walk_to(entry).is_null() {
+            return core::ptr::null_mut();
+        }
+        self.find(entry).map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
     }
 
     /// Locks the leaf of `entry`, if there is one.
+    #[inline]
     pub(crate) fn find(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).find(&self.memory, entry.raw())
+        let root = self.root(entry.swap_type());
+        if let Look::Visit(visit) = self.memory.look(entry.raw()) {
+            if let Some(guard) = root.lock(&self.memory, &visit) {
+                return Some(guard);
+            }
+        }
+        root.find(&self.memory, entry.raw())
     }
 
     /// Puts `word` at `entry` and returns the word that was there, or null. On an error the
     /// index is as before. May sleep where `flags` allow it, before any lock is taken.
+    #[inline]
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<Word> {
         let root = self.root(entry.swap_type());
+        if let Look::Visit(visit) = self.memory.look(entry.raw()) {
+            if let Some(mut guard) = root.lock(&self.memory, &visit) {
+                if let Ok(old) = guard.replace(entry.raw(), word) {
+                    return Ok(old);
+                }
+            }
+        }
         root.with_room(&self.memory, entry.raw(), word, Then::Replace, flags)
     }
 
@@ -241,7 +296,7 @@ impl<H: Host> Index<H> {
 
     /// Bytes held from the host: for leaves and nodes in use or pooled, and in reserve.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let Memory { host, nodes, wides, narrows } = &self.memory;
+        let Memory { host, nodes, wides, narrows, .. } = &self.memory;
         let leaves = wides.bytes(host).saturating_add(narrows.bytes(host));
         let reserved = nodes.reserved_bytes(host).saturating_add(wides.reserved_bytes(host));
         (nodes.bytes(host).saturating_add(leaves), reserved)
@@ -249,7 +304,20 @@ impl<H: Host> Index<H> {
 
     /// Gives pooled memory back to the host; returns the bytes.
     pub(crate) fn shrink(&mut self) -> usize {
-        let Memory { host, nodes, wides, narrows } = &mut self.memory;
+        // Only hints to nodes that stay are left. The tree is ours alone meanwhile.
+        self.memory.hints.clear();
+        for ty in SwapType::all() {
+            let (first, last) =
+                (EntryRange::area(ty).first().raw(), EntryRange::area(ty).last().raw());
+            let mut next = Some(first);
+            while let Some((leaf, at)) =
+                next.and_then(|next| self.root(ty).next_leaf(&self.memory, next, last))
+            {
+                leaf.note();
+                next = (at | SLOT_MASK).checked_add(1);
+            }
+        }
+        let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         let leaves = wides.shrink(host).saturating_add(narrows.shrink(host));
         nodes.shrink(host).saturating_add(leaves)
     }
@@ -261,7 +329,7 @@ impl<H: Host> Drop for Index<H> {
         for ty in SwapType::all() {
             self.drain(EntryRange::area(ty), &mut |_| {});
         }
-        let Memory { host, nodes, wides, narrows } = &mut self.memory;
+        let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         nodes.clear(host);
         wides.clear(host);
         narrows.clear(host);

@@ -3,7 +3,7 @@
 //! Lock order: a leaf's `LOCK` bit, then its node's `state`, then the `state` of the
 //! parent, and so on up to the root's. Never the other way; a walk down holds none.
 
-use core::{hint::spin_loop, ptr::NonNull};
+use core::ptr::NonNull;
 
 use super::{
     guard::LeafGuard,
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     host::{AllocFlags, Entered, Guard, Host, Lock},
     pool::Ref,
-    sync::{AtomicPtr, Ordering, fence},
+    sync::{AtomicPtr, Ordering, fence, spin_loop},
 };
 
 /// The top of one tree.
@@ -58,7 +58,23 @@ pub(super) struct Visit<'a, H: Host> {
     keyed: bool,
 }
 
+impl<'a, H: Host> Visit<'a, H> {
+    /// A look at a child of a node of level 1 that had the key of `position`.
+    pub(super) fn keyed(node: Ref<'a, Node<H>>, child: Child, position: u64, version: u64) -> Self {
+        Self { node, level: 1, child, position, version, keyed: true }
+    }
+}
+
 impl<H: Host> Visit<'_, H> {
+    /// True if no leaf led to `position` at some moment since the visit began.
+    ///
+    /// Only for a keyed visit of a node of level 1: either the node was at this position
+    /// still when its child was read, or it had died in between, and a node of level 1 dies
+    /// when it has no leaf left.
+    pub(super) fn is_absent(&self) -> bool {
+        self.child.0.is_null()
+    }
+
     /// True if all that was read since the visit began was in the tree at one moment.
     ///
     /// Having seen the node's key, and no change of its version from before to after,
@@ -165,32 +181,6 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Locks the leaf of `position`, if it has a word there.
-    #[inline]
-    pub(super) fn find_present<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-    ) -> Option<LeafGuard<'a, H>> {
-        loop {
-            let Place::Child(visit) = self.walk(shared, position) else { return None };
-            let (leaf, word) = match visit.child.leaf(shared) {
-                Some(leaf) => (Some(leaf), leaf.load(position, Ordering::Acquire)),
-                None => (None, core::ptr::null_mut()),
-            };
-            match leaf {
-                Some(leaf) if !word.is_null() => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
-                        return Some(guard);
-                    }
-                }
-                _ if visit.valid() => return None,
-                _ => {}
-            }
-            spin_loop();
-        }
-    }
-
     /// Locks the leaf of `position`, if there is one.
     // Not inlined, like all below that leaves a guard behind: a guard's making takes more
     // stack than the guard.
@@ -229,6 +219,16 @@ impl<H: Host> Root<H> {
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
+    }
+
+    /// Locks the leaf that a visit found, if it found an unlocked one and it is there still.
+    #[inline]
+    pub(super) fn lock<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        visit: &Visit<'a, H>,
+    ) -> Option<LeafGuard<'a, H>> {
+        self.try_lock(shared, visit, visit.child.leaf(shared)?)
     }
 
     #[inline]
@@ -610,6 +610,7 @@ impl<'a, H: Host> Chain<'a, H> {
     ) -> LeafGuard<'a, H> {
         // From the leaf's node up; the node above the chain has its key already.
         let mut node = self.node;
+        shared.hints.note(position, node.as_ptr());
         let mut level = 1;
         while self.top.is_some() {
             // Release: publishes the node to readers that got hold of it before.
