@@ -103,14 +103,33 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        let word = self.index.get(entry);
+        match self.index.look_up(entry) {
+            Some(word) => self.restore_word(entry, word, tags),
+            None => self.walk_and_restore(entry, tags),
+        }
+    }
+
+    /// What `restore` does where no hint leads to the entry.
+    #[inline(never)]
+    fn walk_and_restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        self.restore_word(entry, self.index.get(entry), tags)
+    }
+
+    /// Restores an entry whose word has just been looked up.
+    #[inline]
+    fn restore_word(
+        &self,
+        entry: SwapEntry,
+        word: Word,
+        tags: &mut (impl TagSink + ?Sized),
+    ) -> bool {
         if word.is_null() {
-            return false;
+            false
+        } else if is_inline(word) {
+            self.read(word, tags)
+        } else {
+            self.restore_locked(entry, tags)
         }
-        if is_inline(word) {
-            return self.read(word, tags);
-        }
-        self.restore_locked(entry, tags)
     }
 
     /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
@@ -149,6 +168,14 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
+        match self.index.take_known(entry) {
+            Some(word) => self.release(word),
+            None => self.walk_and_invalidate(entry),
+        }
+    }
+
+    #[inline(never)]
+    fn walk_and_invalidate(&self, entry: SwapEntry) {
         self.release(self.index.take(entry));
     }
 
@@ -157,7 +184,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// As [`invalidate`](Self::invalidate); the time grows with what the range holds.
     pub fn invalidate_range(&self, range: EntryRange) {
-        self.index.drain(range, &mut |word| self.release(word));
+        self.index.drain(range, |word| self.release(word));
     }
 
     /// Drops every record of one swap type, its first and last offset included, and none
@@ -207,7 +234,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             })
             .and_then(|()| staged.exchange(flags));
         // What was replaced, or, after an error, what was staged.
-        staged.finish(&mut |word| self.release(word));
+        staged.finish(|word| self.release(word));
         result
     }
 
@@ -222,9 +249,14 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         mut page: impl FnMut(u64) -> Option<S>,
     ) -> u64 {
         (0..range.len())
-            .filter_map(|i| range.get(i).map(|entry| (i, entry)))
-            .filter(|(_, entry)| self.contains(*entry))
-            .filter(|(i, entry)| page(*i).is_some_and(|mut tags| self.restore(*entry, &mut tags)))
+            .filter_map(|i| {
+                let entry = range.get(i)?;
+                let word = self.index.get(entry);
+                if word.is_null() {
+                    return None;
+                }
+                self.restore_word(entry, word, &mut page(i)?).then_some(())
+            })
             .count() as u64
     }
 
@@ -346,7 +378,15 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     }
 
     /// Lets go of a word that was taken out of the index.
+    #[inline]
     fn release(&self, word: Word) {
+        if !word.is_null() && !is_inline(word) {
+            self.release_payload(word);
+        }
+    }
+
+    #[inline(never)]
+    fn release_payload(&self, word: Word) {
         // SAFETY: callers took it out of its slot, or never put it in.
         if let Some(record) = unsafe { Record::from_word(word) } {
             self.records.free(self.host(), record);

@@ -81,6 +81,59 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
     }
 
+    /// [`take`](Self::take) and unlock, but `None`, with nothing taken, where the leaf would be
+    /// left with neither record nor pin.
+    #[inline]
+    pub(super) fn take_but_last(self, position: u64) -> Option<Word> {
+        let old = self.leaf.load(position, Ordering::Relaxed);
+        let left = self.count().wrapping_sub(1);
+        let taken = if old.is_null() {
+            Some(old)
+        } else if left == 0 {
+            None
+        } else {
+            self.leaf.store(position, core::ptr::null_mut());
+            self.node.count(self.position).store(left, Ordering::Relaxed);
+            Some(old)
+        };
+        self.unlock();
+        taken
+    }
+
+    /// [`replace`](Self::replace) by a word that is not null, and unlock; `None`, with
+    /// nothing replaced, where the leaf is too narrow.
+    #[inline]
+    pub(super) fn replace_known(self, position: u64, word: Word) -> Option<Word> {
+        let mut old = None;
+        if self.leaf.holds(word) {
+            let was = self.leaf.load(position, Ordering::Relaxed);
+            self.leaf.store(position, word);
+            if was.is_null() {
+                let count = self.count().wrapping_add(1);
+                self.node.count(self.position).store(count, Ordering::Relaxed);
+            }
+            old = Some(was);
+        }
+        self.unlock();
+        old
+    }
+
+    /// Unlocks the leaf, whose count is not 0.
+    #[inline]
+    fn unlock(self) {
+        // What its drop does to a leaf that stays.
+        let guard = core::mem::ManuallyDrop::new(self);
+        guard.release();
+        guard.shared.host.exit(guard.cookie);
+    }
+
+    #[inline]
+    fn release(&self) {
+        // Release: the next holder finds what we wrote.
+        let unlocked = Child::from_leaf(self.leaf);
+        self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+    }
+
     /// Moves all words to `wide`, an unused leaf, which takes this one's place.
     pub(super) fn widen(&mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
@@ -154,9 +207,7 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
         if self.count() == 0 {
             unlink(self.shared, self.root, self.node, self.leaf, self.position);
         } else {
-            // Release: the next holder finds what we wrote.
-            let unlocked = Child::from_leaf(self.leaf);
-            self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+            self.release();
         }
         self.shared.host.exit(self.cookie);
     }
@@ -184,15 +235,11 @@ pub(crate) struct Detached<'a, H: Host> {
 }
 
 impl<H: Host> Detached<'_, H> {
-    /// Takes each record out, in the order of positions.
-    pub(crate) fn for_each(self, mut each: impl FnMut(Word)) {
-        for position in 0..FANOUT as u64 {
-            let word = self.leaf.load(position, Ordering::Relaxed);
-            if !word.is_null() {
-                self.leaf.store(position, core::ptr::null_mut());
-                each(word);
-            }
-        }
+    /// Takes each record out, in the order of positions, and hands those that are not small to
+    /// `each`.
+    #[inline]
+    pub(crate) fn for_each(self, each: &mut impl FnMut(Word)) {
+        self.leaf.empty(each);
         // SAFETY: from the leaves' pool, out of the tree, and empty now.
         unsafe { self.shared.give_leaf(self.leaf) };
     }

@@ -168,9 +168,32 @@ impl<'a> Leaf<'a> {
             Kind::Narrow(leaf) => {
                 let (eight, shift) = leaf.eight(position);
                 // Relaxed, and no exchange: only the lock's holder writes.
-                let others = eight.load(Ordering::Relaxed).addr() & !(SMALL_MAX << shift);
+                let others = eight.load(Ordering::Relaxed).addr() & (!SMALL_MAX).rotate_left(shift);
                 let word = others | (word.addr() & SMALL_MAX) << shift;
                 eight.store(core::ptr::without_provenance_mut(word), Ordering::Release);
+            }
+        }
+    }
+
+    /// Takes every word out of a leaf that the caller has to itself, and hands those that are not
+    /// small to `each`.
+    #[inline]
+    pub(super) fn empty(self, each: &mut impl FnMut(Word)) {
+        let slots = match self.kind() {
+            // Eight small words at once: none is for `each`.
+            Kind::Narrow(leaf) => {
+                let eights = leaf.get().eights.iter();
+                return eights
+                    .for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
+            }
+            Kind::Wide(leaf) => leaf.get().slots.iter(),
+        };
+        for slot in slots {
+            let word = slot.load(Ordering::Relaxed);
+            // Release: as in `store`.
+            slot.store(core::ptr::null_mut(), Ordering::Release);
+            if !is_small(word) {
+                each(word);
             }
         }
     }

@@ -6,14 +6,12 @@ use core::ptr::NonNull;
 use super::{
     hints::Hints,
     leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
-    node::{Child, Node, key},
-    tree::Visit,
+    node::Node,
 };
 use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host},
     pool::{Pool, Ref, Stack},
-    sync::Ordering,
 };
 
 /// Leaves and nodes, and the host they come from.
@@ -23,16 +21,6 @@ pub(super) struct Memory<H: Host> {
     pub(super) wides: Pool<H, Wide>,
     pub(super) narrows: Pool<H, Narrow>,
     pub(super) hints: Hints<H>,
-}
-
-/// What a hint leads to.
-pub(super) enum Look<'a, H: Host> {
-    /// There is no word at the position, nor at any that shares the hint.
-    Nothing,
-    /// The leaf's place in the node above it.
-    Visit(Visit<'a, H>),
-    /// The hint is another position's: walk.
-    Elsewhere,
 }
 
 impl<H: Host> Memory<H> {
@@ -53,18 +41,12 @@ impl<H: Host> Memory<H> {
         unsafe { Ref::new(node) }
     }
 
-    /// Where the hint for `position` leads, which is not a staged one.
+    /// The node that was last noted for `position`, which is not a staged one, if it is the
+    /// one above its leaf: [`Node::is_above`] says so. `None`: there is no word, neither
+    /// here nor anywhere that shares the hint.
     #[inline]
-    pub(super) fn look(&self, position: u64) -> Look<'_, H> {
-        let Some(node) = NonNull::new(self.hints.get(position)) else { return Look::Nothing };
-        let node = self.node(node);
-        // Acquire on all three, and in this order: see `Visit::valid`.
-        let version = node.version.load(Ordering::Acquire);
-        if node.key.load(Ordering::Acquire) != key(1, position) {
-            return Look::Elsewhere;
-        }
-        let child = Child(node.child(1, position).load(Ordering::Acquire));
-        Look::Visit(Visit::keyed(node, child, position, version))
+    pub(super) fn hinted(&self, position: u64) -> Option<Ref<'_, Node<H>>> {
+        NonNull::new(self.hints.get(position)).map(|node| self.node(node))
     }
 
     /// An empty leaf that holds `word`, narrow if that will do.

@@ -66,15 +66,6 @@ impl<'a, H: Host> Visit<'a, H> {
 }
 
 impl<H: Host> Visit<'_, H> {
-    /// True if no leaf led to `position` at some moment since the visit began.
-    ///
-    /// Only for a keyed visit of a node of level 1: either the node was at this position
-    /// still when its child was read, or it had died in between, and a node of level 1 dies
-    /// when it has no leaf left.
-    pub(super) fn is_absent(&self) -> bool {
-        self.child.0.is_null()
-    }
-
     /// True if all that was read since the visit began was in the tree at one moment.
     ///
     /// Having seen the node's key, and no change of its version from before to after,
@@ -193,8 +184,8 @@ impl<H: Host> Root<H> {
         loop {
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some(guard);
                     }
                 }
@@ -215,35 +206,38 @@ impl<H: Host> Root<H> {
     ) -> core::result::Result<Option<LeafGuard<'a, H>>, ()> {
         let Place::Child(visit) = self.walk(shared, position) else { return Ok(None) };
         match visit.child.leaf(shared) {
-            Some(leaf) => self.try_lock(shared, &visit, leaf).map(Some).ok_or(()),
+            Some(_) => self.try_lock(shared, &visit).map(Some).ok_or(()),
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
     }
 
     /// Locks the leaf that a visit found, if it found an unlocked one and it is there still.
-    #[inline]
-    pub(super) fn lock<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        visit: &Visit<'a, H>,
-    ) -> Option<LeafGuard<'a, H>> {
-        self.try_lock(shared, visit, visit.child.leaf(shared)?)
-    }
-
-    #[inline]
     fn try_lock<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
     ) -> Option<LeafGuard<'a, H>> {
-        let unlocked = visit.child;
-        if unlocked.is_locked() || visit.level != 1 {
+        if visit.child.is_locked() || visit.level != 1 {
             return None;
         }
+        self.lock(shared, visit.node, visit.child, visit.position)
+    }
+
+    /// Locks the leaf of `position`, to which `child` led from `node`, if that is no lock
+    /// of another and it is so still.
+    #[inline]
+    pub(super) fn lock<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        node: Ref<'a, Node<H>>,
+        child: Child,
+        position: u64,
+    ) -> Option<LeafGuard<'a, H>> {
+        let leaf = child.leaf(shared)?;
+        let unlocked = Child::from_leaf(leaf);
         let entered = Entered::new(&shared.host);
-        let word = visit.node.child(1, visit.position);
+        let word = node.get().child(1, position);
         // Acquire: pairs with the Release of the last holder's unlocking, and of linking.
         word.compare_exchange(
             unlocked.0,
@@ -252,8 +246,10 @@ impl<H: Host> Root<H> {
             Ordering::Relaxed,
         )
         .ok()?;
-        if visit.still_placed() {
-            return Some(LeafGuard::new(shared, self, visit.node, leaf, visit.position, entered));
+        // Relaxed: a lock of the node is held, and its key changes while linked children
+        // and `state` are locked by nobody else.
+        if node.key.load(Ordering::Relaxed) == key(1, position) {
+            return Some(LeafGuard::new(shared, self, node, leaf, position, entered));
         }
         // The node was reused: this is the leaf of another position.
         word.store(unlocked.0, Ordering::Release);
@@ -276,10 +272,10 @@ impl<H: Host> Root<H> {
         loop {
             let guard = match self.walk(shared, position) {
                 Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit, leaf),
-                    Some(leaf) => {
+                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit),
+                    Some(_) => {
                         kit.fill(0, word, flags)?;
-                        self.widen(shared, &visit, leaf, &mut kit)
+                        self.widen(shared, &visit, &mut kit)
                     }
                     None if visit.valid() => {
                         kit.fill(visit.level.wrapping_sub(1), word, flags)?;
@@ -319,11 +315,10 @@ impl<H: Host> Root<H> {
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
         kit: &mut Kit<'a, H>,
     ) -> Option<LeafGuard<'a, H>> {
         let wide = kit.leaf()?;
-        match self.try_lock(shared, visit, leaf) {
+        match self.try_lock(shared, visit) {
             Some(mut guard) => {
                 guard.widen(wide);
                 Some(guard)
@@ -517,8 +512,8 @@ impl<H: Host> Root<H> {
             // An empty or a low tree ends the search.
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some((guard, position));
                     }
                 }
