@@ -125,6 +125,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ) -> bool {
         if word.is_null() {
             false
+        } else if Records::<H, P>::read_one_tag(word, tags) {
+            true
         } else if is_inline(word) {
             self.read(word, tags)
         } else {
@@ -145,6 +147,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     }
 
     /// Reads a word that is inline, or whose leaf the caller has locked.
+    #[inline(never)]
     fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
         // SAFETY: by this function's contract, kept by `restore`, its only caller.
         let whole = unsafe { self.records.read(word, tags) };

@@ -64,8 +64,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         if !self.leaf.holds(word) {
             return Err(word);
         }
-        let old = self.leaf.load(position, Ordering::Relaxed);
-        self.leaf.store(position, word);
+        let old = self.leaf.swap(position, word);
         match (old.is_null(), word.is_null()) {
             (true, false) => self.set_count(self.count().wrapping_add(1)),
             (false, true) => self.set_count(self.count().wrapping_sub(1)),
@@ -81,21 +80,18 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
     }
 
-    /// [`take`](Self::take) and unlock, but `None`, with nothing taken, where the leaf would be
-    /// left with neither record nor pin.
+    /// [`take`](Self::take) and unlock, but `None`, with nothing taken, where the leaf holds one
+    /// record, or one pin, and no more.
     #[inline]
     pub(super) fn take_but_last(self, position: u64) -> Option<Word> {
-        let old = self.leaf.load(position, Ordering::Relaxed);
         let left = self.count().wrapping_sub(1);
-        let taken = if old.is_null() {
-            Some(old)
-        } else if left == 0 {
-            None
-        } else {
-            self.leaf.store(position, core::ptr::null_mut());
-            self.node.count(self.position).store(left, Ordering::Relaxed);
-            Some(old)
-        };
+        let taken = (left != 0).then(|| {
+            let old = self.leaf.swap(position, core::ptr::null_mut());
+            if !old.is_null() {
+                self.node.count(self.position).store(left, Ordering::Relaxed);
+            }
+            old
+        });
         self.unlock();
         taken
     }
@@ -104,18 +100,16 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     /// nothing replaced, where the leaf is too narrow.
     #[inline]
     pub(super) fn replace_known(self, position: u64, word: Word) -> Option<Word> {
-        let mut old = None;
-        if self.leaf.holds(word) {
-            let was = self.leaf.load(position, Ordering::Relaxed);
-            self.leaf.store(position, word);
-            if was.is_null() {
+        let replaced = self.leaf.holds(word).then(|| {
+            let old = self.leaf.swap(position, word);
+            if old.is_null() {
                 let count = self.count().wrapping_add(1);
                 self.node.count(self.position).store(count, Ordering::Relaxed);
             }
-            old = Some(was);
-        }
+            old
+        });
         self.unlock();
-        old
+        replaced
     }
 
     /// Unlocks the leaf, whose count is not 0.
@@ -137,7 +131,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     /// Moves all words to `wide`, an unused leaf, which takes this one's place.
     pub(super) fn widen(&mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
-            wide.store(position, self.leaf.load(position, Ordering::Relaxed));
+            wide.swap(position, self.leaf.load(position, Ordering::Relaxed));
         }
         let narrow = core::mem::replace(&mut self.leaf, wide);
         // Release: readers find the words. INVARIANT: `LOCK` stays set.
@@ -148,7 +142,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
             self.node.bump_version();
         }
         for position in 0..FANOUT as u64 {
-            narrow.store(position, core::ptr::null_mut());
+            narrow.swap(position, core::ptr::null_mut());
         }
         // SAFETY: out of the tree, and emptied.
         unsafe { self.shared.give_leaf(narrow) };
