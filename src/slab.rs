@@ -322,17 +322,14 @@ impl<H: Host> Slabs<H> {
     /// not used any more.
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
         let slab = slab_of(object);
-        // SAFETY: a live object's slab is live; class and size never change.
-        let (class, bytes) = {
-            let head = unsafe { slab.as_ref() };
-            (usize::from(head.class), head.object_bytes())
-        };
+        // SAFETY: a live object's slab is live.
+        let head = unsafe { slab.as_ref() };
+        // Without the lock: neither ever changes.
+        let (class, bytes) = (usize::from(head.class), head.object_bytes());
         // SAFETY: the object is the caller's, this many bytes.
         unsafe { wipe(object, bytes) };
         let Some(lock) = self.classes.get(class) else { return };
         let mut list = lock.lock(host);
-        // SAFETY: live, and `list` is its class's lock.
-        let head = unsafe { slab.as_ref() };
         let was_full = head.is_full();
         // SAFETY: the object is the caller's, wiped above, and the lock is held.
         unsafe { Slab::push(slab, object) };
