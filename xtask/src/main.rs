@@ -15,6 +15,7 @@ mod kunit;
 mod library;
 mod lint;
 mod maps;
+mod readme;
 mod results;
 mod run;
 mod semantics;
