@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::run;
 
 /// Bytes of the record of one 4 KiB page.
-const RECORD: usize = 128;
+pub(crate) const RECORD: usize = 128;
 
 /// Where the maps are: the folder named by `MTESWAP_TAG_MAPS`, else `tests/tags`.
 pub(crate) fn dir() -> PathBuf {
