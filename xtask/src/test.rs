@@ -43,6 +43,7 @@ fn library(steps: &mut Steps) -> Result<()> {
     steps.command("header", Prints::Words, &mut verb(&["header", "--check"]));
     steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
     steps.command("stack", Prints::Words, &mut verb(&["stack"]));
+    steps.command("memory", Prints::Words, &mut verb(&["memory"]));
     steps.check("README", readme::check);
     steps.check("tag maps", maps::check);
     Ok(())
