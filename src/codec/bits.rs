@@ -73,11 +73,6 @@ impl<'a> Reader<'a> {
         byte.unwrap_or(0)
     }
 
-    /// The next eight bytes, little-endian; only between bytes.
-    pub(super) fn word(&mut self) -> u64 {
-        u64::from_le_bytes(core::array::from_fn(|_| self.byte()))
-    }
-
     /// The next `len` bytes as they lie, if there are so many; only between bytes.
     pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let bytes = self.bytes.get(self.at..)?.get(..len)?;
