@@ -124,17 +124,23 @@ impl Block {
             Format::One => self.encode_one(out),
             Format::List => runs::encode_list(self, layout, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
-            Format::Cells => cells::encode(self, layout, out),
+            Format::Cells => {
+                // One after the other, not one in the other: their stack is not needed at once.
+                let head = cells::write_head(layout, out);
+                cells::encode(self, layout, out, head)
+            }
             Format::Raw => self.encode_raw(out),
         }
     }
 
+    #[inline(never)]
     fn encode_one(&self, out: &mut [u8]) -> usize {
         let mut writer = Writer::new(out);
         writer.byte(self.tag(0));
         writer.finish()
     }
 
+    #[inline(never)]
     fn encode_raw(&self, out: &mut [u8]) -> usize {
         let mut writer = Writer::new(out);
         writer.byte(RAW);

@@ -2,7 +2,7 @@
 
 use super::{
     block::{Block, ENCODED_MAX, Format},
-    cells::{self, Cell, Shapes, index_bits},
+    cells::{Cell, Cells, Shapes, index_bits},
 };
 
 /// Bytes of a bitmap block's first byte and bitmap.
@@ -24,6 +24,13 @@ pub(super) struct Layout {
     pub(super) shapes: Shapes,
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
+}
+
+/// How many cells a block has, and those that its ends may have cut.
+struct Ends {
+    count: u16,
+    first: Option<Cell>,
+    last: Option<Cell>,
 }
 
 impl Layout {
@@ -49,7 +56,8 @@ impl Layout {
         (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
-            let cells = self.look_for_cells(block);
+            let ends = self.look_for_cells(block);
+            let cells = ends.and_then(|ends| self.add_ends(ends));
             self.choose_shortest(boundaries, cells);
         }
     }
@@ -63,56 +71,54 @@ impl Layout {
         self.len.into()
     }
 
-    /// The number of cells, or `None` where they have too many shapes.
+    /// Goes through the cells; `None` where those that are whole have too many shapes.
     #[inline(never)]
-    fn look_for_cells(&mut self, block: &Block) -> Option<usize> {
-        let mut count = 0usize;
+    fn look_for_cells(&mut self, block: &Block) -> Option<Ends> {
+        let mut ends = Ends { count: 0, first: None, last: None };
         let mut fits = true;
         let mut parity = 0;
-        let mut first = None;
-        let mut last = None;
-        for cell in cells::cells(block) {
-            if count == 0 {
+        for cell in Cells::new(block) {
+            if ends.count == 0 {
                 parity = cell.tag & 1;
                 self.parity = parity;
             }
             // A cell without zeroes touches the run before it.
-            self.alternate &= cell.zeroes > 0 || count == 0;
+            self.alternate &= cell.zeroes > 0 || ends.count == 0;
             self.odd_even &= cell.tag & 1 == parity || cell.tag == 0;
             parity ^= 1;
-            count = count.wrapping_add(1);
-            if count == 1 {
-                first = Some(cell);
+            ends.count = ends.count.wrapping_add(1);
+            if ends.count == 1 {
+                ends.first = Some(cell);
             } else if cell.last {
-                last = Some(cell);
+                ends.last = Some(cell);
             } else if fits {
                 fits = self.shapes.add(&cell).is_some();
             }
         }
         self.zero_first = self.alternate && block.tag(0) == 0;
-        (fits && self.add_ends(first, last)).then_some(count)
+        fits.then_some(ends)
     }
 
     /// The ends of the block cut cells: they come last, to find what they are part of.
-    /// False where there are too many shapes.
+    /// Returns the number of cells, or `None` where there are too many shapes.
     #[inline(never)]
-    fn add_ends(&mut self, first: Option<Cell>, last: Option<Cell>) -> bool {
-        let mut fits = true;
-        if let Some(first) = first {
+    fn add_ends(&mut self, ends: Ends) -> Option<usize> {
+        if let Some(first) = ends.first {
             match self.shapes.find_first(&first) {
                 Some((_, skip)) => self.skip = skip,
-                None => fits = self.shapes.add(&first).is_some(),
+                None => self.shapes.add(&first)?,
             }
         }
-        if let (Some(last), true) = (last, fits) {
+        if let Some(last) = ends.last {
             if self.shapes.find_last(&last).is_none() {
-                fits = self.shapes.add(&last).is_some();
+                self.shapes.add(&last)?;
             }
         }
         // Shapes that were added last come last: the first cell still finds what it found.
-        fits
+        Some(ends.count.into())
     }
 
+    #[inline(never)]
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
         let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
         let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES);
