@@ -239,7 +239,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 bytes.get(SIZE_BYTES..).unwrap_or_default()
             }
         };
-        codec::decode_bytes::<P>(bytes, sink).is_ok()
+        codec::decode_bytes::<P>(bytes, sink, true).is_ok()
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.
