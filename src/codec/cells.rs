@@ -179,13 +179,20 @@ impl<'a> Placed<'a> {
         if self.at >= GRANULES || self.reader.overrun() {
             return Ok(None);
         }
-        let step = if self.same.is_some() { 1 } else { 2 };
-        let index = usize::from(self.reader.bits(self.index_bits.into())).wrapping_mul(step);
-        let mut shape = self.shapes.get(index..).ok_or(Error::Invalid)?.iter().copied();
-        let zeroes = u16::from(self.same.or_else(|| shape.next()).ok_or(Error::Invalid)?);
-        let others = u16::from(shape.next().ok_or(Error::Invalid)?).wrapping_add(1);
+        let value = self.reader.bits(u32::from(self.index_bits.wrapping_add(self.tag_bits)));
+        let index = usize::from(value & !(u8::MAX << (self.index_bits & 7)));
+        let (zeroes, others) = match self.same {
+            Some(zeroes) => (zeroes, *self.shapes.get(index).ok_or(Error::Invalid)?),
+            None => {
+                let at = index.wrapping_mul(2);
+                let shape = self.shapes.get(at..).and_then(<[u8]>::first_chunk);
+                let &[zeroes, others] = shape.ok_or(Error::Invalid)?;
+                (zeroes, others)
+            }
+        };
+        let (zeroes, others) = (u16::from(zeroes), u16::from(others).wrapping_add(1));
         let three = self.tag_bits & 1;
-        let tag = self.reader.bits(self.tag_bits.into()) << three | self.parity;
+        let tag = value >> (self.index_bits & 7) << three | self.parity;
         self.parity ^= three;
         let after_zeroes = self.skip.saturating_sub(zeroes);
         let at = self.at.wrapping_add(zeroes.saturating_sub(self.skip));
