@@ -69,10 +69,17 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
     let (tag_shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
     let bits = index_bits.wrapping_add(tag_bits);
     let mut first = true;
+    // Cells of one shape come in rows: only where it changes is it looked for.
+    let mut shape = None;
+    let mut number = 0;
     for cell in Cells::new(block) {
-        let index = layout.shapes.number_of(cell, first);
-        first = false;
-        writer.bits(index | cell.tag >> tag_shift << index_bits, bits);
+        let its = Shapes::shape(&cell);
+        if first || cell.last || its != shape {
+            number = layout.shapes.number_of(cell, first);
+            shape = if first { None } else { its };
+            first = false;
+        }
+        writer.bits(number | cell.tag >> tag_shift << index_bits, bits);
     }
     writer.finish()
 }
@@ -244,12 +251,13 @@ impl Shapes {
     }
 
     /// The shape of a cell. One without a run is cut off by the block's end: any length does.
-    fn shape(cell: &Cell) -> Option<Shape> {
+    pub(super) fn shape(cell: &Cell) -> Option<Shape> {
         let others = cell.others.saturating_sub(1) as u8;
         Some(Shape { zeroes: u8::try_from(cell.zeroes).ok()?, others })
     }
 
     /// `None` where there are too many.
+    #[inline(never)]
     pub(super) fn add(&mut self, cell: &Cell) -> Option<()> {
         if self.find(cell).is_none() {
             *self.shapes.get_mut(usize::from(self.len))? = Self::shape(cell)?;

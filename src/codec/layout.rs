@@ -75,6 +75,8 @@ impl Layout {
         let mut ends = Ends { count: 0, first: None, last: None };
         let mut fits = true;
         let mut parity = 0;
+        // Cells of one shape come in rows: only where it changes is it looked for.
+        let mut shape = None;
         for cell in Cells::new(block) {
             if ends.count == 0 {
                 parity = cell.tag & 1;
@@ -89,8 +91,9 @@ impl Layout {
                 ends.first = Some(cell);
             } else if cell.last {
                 ends.last = Some(cell);
-            } else if fits {
+            } else if fits && Shapes::shape(&cell) != shape {
                 fits = self.shapes.add(&cell).is_some();
+                shape = Shapes::shape(&cell);
             }
         }
         self.zero_first = self.alternate && block.tag(0) == 0;
