@@ -11,7 +11,10 @@
 
 mod bits;
 mod block;
+mod cells;
 mod inline;
+mod layout;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,7 +28,8 @@ use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
 };
-use block::{BLOCK_WORDS, Block, Layout};
+use block::{BLOCK_WORDS, Block};
+use layout::Layout;
 
 /// A tag in every nibble of a word, by multiplication.
 const ALL_GRANULES: u64 = 0x1111_1111_1111_1111;

@@ -16,6 +16,7 @@ mod library;
 mod lint;
 mod maps;
 mod memory;
+mod readme;
 mod results;
 mod run;
 mod semantics;
