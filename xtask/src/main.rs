@@ -10,6 +10,7 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod install;
 mod ktap;
 mod kunit;
 mod library;

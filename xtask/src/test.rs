@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, lint, maps, readme, results,
+    deps, install, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
@@ -44,6 +44,7 @@ fn library(steps: &mut Steps) -> Result<()> {
     steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
     steps.command("stack", Prints::Words, &mut verb(&["stack"]));
     steps.command("memory", Prints::Words, &mut verb(&["memory"]));
+    steps.check("pkg-config", install::check);
     steps.check("README", readme::check);
     steps.check("tag maps", maps::check);
     Ok(())
