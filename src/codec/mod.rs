@@ -13,6 +13,8 @@ mod bits;
 mod block;
 mod cells;
 mod inline;
+#[doc(hidden)]
+pub mod inspect;
 mod layout;
 mod runs;
 #[cfg(test)]
