@@ -126,40 +126,43 @@ impl<H: Host, P: PageSize> Records<H, P> {
             Form::Inline(code) => {
                 Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
             }
-            Form::Bytes(len) => self.create_encoded(host, &mut encoder, source, len, flags),
+            Form::Bytes(len) => {
+                let Some((payload, bytes)) = self.alloc_encoded(host, len, flags) else {
+                    return self.create_raw(host, source, flags);
+                };
+                if encoder.write(source, bytes).is_some() {
+                    return Ok(payload);
+                }
+                // The tags changed since they were looked at.
+                self.free(host, payload);
+                self.create_raw(host, source, flags)
+            }
             Form::Raw => self.create_raw(host, source, flags),
         }
     }
 
-    /// A record with a payload of the `len` bytes that the encoder chose.
+    /// A payload for `len` bytes: its record, and where they go. `None` where there is no
+    /// memory, or where raw tags are no larger.
+    // Not inlined: the caller has an encoder on its stack.
     #[inline(never)]
-    fn create_encoded(
+    fn alloc_encoded<'a>(
         &self,
         host: &H,
-        encoder: &mut Encoder<P>,
-        source: &(impl TagSource + ?Sized),
         len: usize,
         flags: AllocFlags,
-    ) -> Result<Record> {
-        let payload = if len <= OBJECT_MAX {
-            self.slabs.alloc(host, len, flags).map(|(object, size)| (object, size, SLAB))
+    ) -> Option<(Record, &'a mut [u8])> {
+        let (payload, size, kind) = if len <= OBJECT_MAX {
+            let (object, size) = self.slabs.alloc(host, len, flags)?;
+            (object, size, SLAB)
         } else {
-            self.alloc_sized(host, len, flags)
+            self.alloc_sized(host, len, flags)?
         };
-        let Some((payload, size, kind)) = payload else {
-            return self.create_raw(host, source, flags);
-        };
-        let record = Record(payload.as_ptr().map_addr(|a| a | kind));
-        // SAFETY: a fresh payload of this size that is ours alone.
+        // SAFETY: a fresh payload of this size that nobody but the caller gets; what it is
+        // lent for ends before the record goes anywhere.
         let bytes = unsafe { bytes_mut(payload, size) };
         let head = if kind == SIZED { SIZE_BYTES } else { 0 };
-        let rest = bytes.get_mut(head..).unwrap_or_default();
-        if encoder.write(source, rest).is_some() {
-            return Ok(record);
-        }
-        // The tags changed since they were looked at.
-        self.free(host, record);
-        self.create_raw(host, source, flags)
+        let record = Record(payload.as_ptr().map_addr(|a| a | kind));
+        Some((record, bytes.get_mut(head..).unwrap_or_default()))
     }
 
     /// A payload that tells its own size, for `len` bytes behind that: the payload, its bytes,
@@ -239,7 +242,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 bytes.get(SIZE_BYTES..).unwrap_or_default()
             }
         };
-        codec::decode_bytes::<P>(bytes, sink).is_ok()
+        codec::decode_bytes::<P>(bytes, sink, true).is_ok()
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.

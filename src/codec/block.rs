@@ -26,10 +26,10 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
-use super::{ALL_GRANULES, bits::Writer, cells, layout::Layout, runs};
+use super::{ALL_GRANULES, bits::Writer, canvas::Canvas, cells, layout::Layout, runs};
 use crate::{
     error::{Error, Result},
-    tags::TagSource,
+    tags::{TagSink, TagSource},
 };
 
 /// Words of a block.
@@ -149,54 +149,30 @@ impl Block {
     }
 }
 
-/// Decodes a block to `words`; returns the bytes used. [`Error::Invalid`] for what no
-/// encoder writes or what ends too early; `words` is unspecified then.
+/// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
+/// what ends too early; what the canvas got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
-pub(super) fn decode(words: &mut Words, bytes: &[u8]) -> Result<usize> {
+pub(super) fn decode(
+    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    bytes: &[u8],
+) -> Result<usize> {
     let first = bytes.first().copied().ok_or(Error::Invalid)?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
-            *words = [u64::from(tag).wrapping_mul(ALL_GRANULES); BLOCK_WORDS];
+            canvas.change(0, tag);
+            canvas.finish();
             Ok(1)
         }
-        (RAW, 0) => decode_raw(words, bytes),
-        (LIST, flags @ 0..4) => runs::decode(words, bytes, flags),
-        (BITMAP, flags @ 0..8) => runs::decode(words, bytes, flags),
-        (form, _) if form & CELLS != 0 => cells::decode(words, bytes),
+        (RAW, 0) => {
+            let words = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
+            canvas.raw((0..BLOCK_WORDS).map(|index| words.word(index)));
+            Ok(ENCODED_MAX)
+        }
+        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
+        (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
+        (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
         _ => Err(Error::Invalid),
-    }
-}
-
-fn decode_raw(words: &mut Words, bytes: &[u8]) -> Result<usize> {
-    let bytes = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-    for (word, i) in words.iter_mut().zip(0usize..) {
-        *word = bytes.word(i);
-    }
-    Ok(ENCODED_MAX)
-}
-
-/// Changes the tag of every granule from `at` on by `delta`, once [`spread`] was called;
-/// nothing behind the block's end.
-#[inline]
-pub(super) fn change(words: &mut Words, at: u16, delta: u8) {
-    if let Some(word) = words.get_mut(usize::from(at >> 4)) {
-        *word ^= u64::from(delta) << (at & 15).wrapping_mul(4);
-    }
-}
-
-/// Makes tags of changes: each granule's is all changes up to it, XORed.
-pub(super) fn spread(words: &mut Words) {
-    let mut before = 0;
-    for word in words {
-        let mut tags = *word;
-        tags ^= tags << 4;
-        tags ^= tags << 8;
-        tags ^= tags << 16;
-        tags ^= tags << 32;
-        tags ^= before;
-        before = (tags >> 60).wrapping_mul(ALL_GRANULES);
-        *word = tags;
     }
 }
 

@@ -2,10 +2,14 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Spans, Words, change, spread},
+    block::{Block, CELLS, GRANULES, Spans},
+    canvas::Canvas,
     layout::Layout,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    tags::TagSink,
+};
 
 const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
@@ -99,50 +103,108 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
 }
 
 #[inline(never)]
-pub(super) fn decode(words: &mut Words, bytes: &[u8]) -> Result<usize> {
-    let mut reader = Reader::new(bytes);
-    let first = reader.byte();
-    if first & 0x10 != 0 {
-        return Err(Error::Invalid);
+pub(super) fn decode(
+    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    bytes: &[u8],
+) -> Result<usize> {
+    let mut placed = Placed::new(bytes);
+    placed.begin()?;
+    while let Some((at, tag)) = placed.next()? {
+        canvas.change(at, tag);
+        canvas.change(placed.at, tag);
     }
-    let odd_even = first & ODD_EVEN != 0;
-    let skip = reader.byte();
-    let mut parity = skip >> 7;
-    if parity != 0 && !odd_even {
-        return Err(Error::Invalid);
+    canvas.finish();
+    placed.reader.finish()
+}
+
+/// The cells of an encoding, one after the other.
+struct Placed<'a> {
+    reader: Reader<'a>,
+    /// A byte or two each: zeroes, where they differ, and the others less one.
+    shapes: &'a [u8],
+    /// The zeroes of all of them, where they have the same.
+    same: Option<u8>,
+    index_bits: u8,
+    /// Bits that a tag has in the bytes, 3 or 4.
+    tag_bits: u8,
+    /// Where there are 3: the lowest bit of the next tag.
+    parity: u8,
+    /// Granules of the next cell that lie before the block.
+    skip: u16,
+    /// Where the next cell begins, in the block or behind it.
+    at: u16,
+}
+
+impl<'a> Placed<'a> {
+    #[inline(always)]
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            reader: Reader::new(bytes),
+            shapes: &[],
+            same: None,
+            index_bits: 0,
+            tag_bits: 4,
+            parity: 0,
+            skip: 0,
+            at: 0,
+        }
     }
-    let len = usize::from(first & 0x0f).wrapping_add(1);
-    // The shapes stay where they are.
-    let same = if first & SAME_ZEROES != 0 { Some(reader.byte()) } else { None };
-    let step = if same.is_some() { 1 } else { 2 };
-    let shapes = reader.bytes(len.wrapping_mul(step)).ok_or(Error::Invalid)?;
-    let index_bits = index_bits(len);
-    let (tag_shift, tag_bits, flip) = if odd_even { (1, 3, 1) } else { (0, 4, 0) };
-    let mut skip = u16::from(skip) & SKIP_MAX;
-    let mut at = 0u16;
-    *words = [0; BLOCK_WORDS];
-    // A cell is a granule long at least, so this ends; and where the bytes end, too.
-    while at < GRANULES && !reader.overrun() {
-        let index = usize::from(reader.bits(index_bits)).wrapping_mul(step);
-        let mut shape = shapes.get(index..).ok_or(Error::Invalid)?.iter().copied();
-        let zeroes = u16::from(same.or_else(|| shape.next()).ok_or(Error::Invalid)?);
-        let others = u16::from(shape.next().ok_or(Error::Invalid)?).wrapping_add(1);
-        let tag = reader.bits(tag_bits) << tag_shift | parity;
-        parity ^= flip;
-        let after_zeroes = skip.saturating_sub(zeroes);
-        at = at.wrapping_add(zeroes.saturating_sub(skip));
+
+    /// Reads what stands before the cells. Apart from [`new`](Self::new), so that all is built
+    /// where it stays.
+    #[inline(never)]
+    fn begin(&mut self) -> Result<()> {
+        let first = self.reader.byte();
+        let skip = self.reader.byte();
+        self.skip = u16::from(skip) & SKIP_MAX;
+        self.parity = skip >> 7;
+        let odd_even = first & ODD_EVEN != 0;
+        if first & 0x10 != 0 || self.parity != 0 && !odd_even {
+            return Err(Error::Invalid);
+        }
+        self.tag_bits = if odd_even { 3 } else { 4 };
+        let len = usize::from(first & 0x0f).wrapping_add(1);
+        self.index_bits = index_bits(len) as u8;
+        self.same = if first & SAME_ZEROES != 0 { Some(self.reader.byte()) } else { None };
+        let step = if self.same.is_some() { 1 } else { 2 };
+        self.shapes = self.reader.bytes(len.wrapping_mul(step)).ok_or(Error::Invalid)?;
+        Ok(())
+    }
+
+    /// Where the next cell's others begin, and their tag; they end where the cell behind begins.
+    // Not inlined: one for all sinks, and little stack.
+    #[inline(never)]
+    fn next(&mut self) -> Result<Option<(u16, u8)>> {
+        // A cell is a granule long at least, so this ends; and where the bytes end, too.
+        if self.at >= GRANULES || self.reader.overrun() {
+            return Ok(None);
+        }
+        let value = self.reader.bits(u32::from(self.index_bits.wrapping_add(self.tag_bits)));
+        let index = usize::from(value & !(u8::MAX << (self.index_bits & 7)));
+        let (zeroes, others) = match self.same {
+            Some(zeroes) => (zeroes, *self.shapes.get(index).ok_or(Error::Invalid)?),
+            None => {
+                let at = index.wrapping_mul(2);
+                let shape = self.shapes.get(at..).and_then(<[u8]>::first_chunk);
+                let &[zeroes, others] = shape.ok_or(Error::Invalid)?;
+                (zeroes, others)
+            }
+        };
+        let (zeroes, others) = (u16::from(zeroes), u16::from(others).wrapping_add(1));
+        let three = self.tag_bits & 1;
+        let tag = value >> (self.index_bits & 7) << three | self.parity;
+        self.parity ^= three;
+        let after_zeroes = self.skip.saturating_sub(zeroes);
+        let at = self.at.wrapping_add(zeroes.saturating_sub(self.skip));
         // The first cell, too, has a granule in the block.
         let others = others.saturating_sub(after_zeroes);
         if others == 0 {
             return Err(Error::Invalid);
         }
-        skip = 0;
-        change(words, at, tag);
-        at = at.wrapping_add(others);
-        change(words, at, tag);
+        self.skip = 0;
+        self.at = at.wrapping_add(others);
+        Ok(Some((at, tag)))
     }
-    spread(words);
-    reader.finish()
 }
 
 /// A cell's lengths, the second less one.

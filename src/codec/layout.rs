@@ -3,10 +3,8 @@
 use super::{
     block::{Block, ENCODED_MAX, Format},
     cells::{Cell, Cells, Shapes, index_bits},
+    runs::BITMAP_BYTES,
 };
-
-/// Bytes of a bitmap block's first byte and bitmap.
-const BITMAP_BYTES: usize = 1 + size_of::<[u64; 4]>();
 
 /// What must be known of a block to choose a format, found in one pass, and the choice.
 pub(super) struct Layout {
@@ -144,7 +142,7 @@ impl Layout {
     #[inline]
     fn costs(&self, boundaries: usize, cells: Option<usize>) -> ([usize; 2], Option<usize>) {
         let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES);
+        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
         ([list, bitmap], cells.map(|count| self.cells_bytes(count)))
     }
 

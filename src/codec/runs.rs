@@ -2,11 +2,17 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BITMAP, Block, LIST, Words, change, spread},
+    block::{BITMAP, Block, LIST},
+    canvas::Canvas,
     layout::Layout,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    tags::TagSink,
+};
 
+/// Bytes of a bitmap.
+pub(super) const BITMAP_BYTES: usize = size_of::<[u64; 4]>();
 /// Every other run is of tag 0.
 const ALTERNATES: u8 = 1;
 /// The first run is.
@@ -52,67 +58,105 @@ fn write_tags(block: &Block, alternate: bool, shift: u32, bits: u32, writer: &mu
     }
 }
 
-/// Decodes a list or a bitmap: each run's tag as a change at the run's first granule.
 #[inline(never)]
-pub(super) fn decode(words: &mut Words, bytes: &[u8], flags: u8) -> Result<usize> {
-    let alternate = flags & ALTERNATES != 0;
-    let odd_even = flags & ODD_EVEN != 0;
-    let zero_first = flags & ZERO_FIRST != 0;
-    if !alternate && (odd_even || zero_first) {
-        return Err(Error::Invalid);
-    }
-    let mut reader = Reader::new(bytes);
-    let is_bitmap = reader.byte() & 0xf0 == BITMAP;
-    let len = if is_bitmap { size_of::<[u64; 4]>() } else { reader.byte().into() };
-    let starts = reader.bytes(len).ok_or(Error::Invalid)?;
-    let parity = if odd_even { reader.bits(1) } else { 0 };
-    let mut tags = Tags { reader, alternate, odd_even, parity, zero: zero_first, before: 0 };
-    *words = [0; 16];
-    change(words, 0, tags.next());
-    if is_bitmap {
-        if starts.first().is_some_and(|bits| bits & 1 != 0) {
+pub(super) fn decode_list(
+    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    bytes: &[u8],
+    flags: u8,
+) -> Result<usize> {
+    let mut tags = Tags::new(bytes);
+    let len = tags.reader.byte().into();
+    let starts = tags.reader.bytes(len).ok_or(Error::Invalid)?;
+    tags.begin(flags)?;
+    canvas.change(0, tags.next());
+    let mut before = 0;
+    for &at in starts {
+        if at <= before {
             return Err(Error::Invalid);
         }
-        for (quarter, base) in starts.chunks_exact(8).zip([0u16, 64, 128, 192]) {
-            let mut rest = quarter.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            while rest != 0 {
-                let at = base | rest.trailing_zeros() as u16;
-                rest &= rest.wrapping_sub(1);
-                change(words, at, tags.next());
-            }
-        }
-    } else {
-        starts.iter().for_each(|at| change(words, u16::from(*at), tags.next()));
+        canvas.change(at.into(), tags.next());
+        before = at;
     }
-    spread(words);
+    canvas.finish();
+    tags.reader.finish()
+}
+
+#[inline(never)]
+pub(super) fn decode_bitmap(
+    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    bytes: &[u8],
+    flags: u8,
+) -> Result<usize> {
+    let mut tags = Tags::new(bytes);
+    let starts = tags.reader.bytes(BITMAP_BYTES).ok_or(Error::Invalid)?;
+    if starts.first().is_some_and(|bits| bits & 1 != 0) {
+        return Err(Error::Invalid);
+    }
+    tags.begin(flags)?;
+    canvas.change(0, tags.next());
+    let mut base = 0u16;
+    for quarter in starts.chunks_exact(8) {
+        let mut rest = quarter.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        while rest != 0 {
+            canvas.change(base | rest.trailing_zeros() as u16, tags.next());
+            rest &= rest.wrapping_sub(1);
+        }
+        base = base.wrapping_add(64);
+    }
+    canvas.finish();
     tags.reader.finish()
 }
 
 /// The tags of a block's runs, one after the other.
 struct Tags<'a> {
     reader: Reader<'a>,
-    alternate: bool,
-    odd_even: bool,
-    /// The lowest bit of the next tag, where it has no bit of its own.
+    /// Bits that a tag has in the bytes, 3 or 4.
+    bits: u32,
+    /// Where there are 3: the lowest bit of the next tag.
     parity: u8,
-    /// The next run is one of those of tag 0.
+    /// Every other run is of tag 0.
+    alternate: bool,
+    /// The next run is one of these.
     zero: bool,
     before: u8,
 }
 
-impl Tags<'_> {
+impl<'a> Tags<'a> {
+    /// Behind the block's first byte.
+    #[inline(always)]
+    fn new(bytes: &'a [u8]) -> Self {
+        let mut reader = Reader::new(bytes);
+        reader.byte();
+        Self { reader, bits: 4, parity: 0, alternate: false, zero: false, before: 0 }
+    }
+
+    /// The tags begin here. Apart from [`new`](Self::new), so that they are built where they
+    /// stay.
+    #[inline(always)]
+    fn begin(&mut self, flags: u8) -> Result<()> {
+        self.alternate = flags & ALTERNATES != 0;
+        self.zero = flags & ZERO_FIRST != 0;
+        let odd_even = flags & ODD_EVEN != 0;
+        if !self.alternate && (odd_even || self.zero) {
+            return Err(Error::Invalid);
+        }
+        if odd_even {
+            self.bits = 3;
+            self.parity = self.reader.bits(1);
+        }
+        Ok(())
+    }
+
     /// By how much the next run's tag differs from the one before it.
-    #[inline]
+    // Not inlined: one for all sinks and both formats, and little stack.
+    #[inline(never)]
     fn next(&mut self) -> u8 {
-        let tag = if self.zero {
-            0
-        } else if self.odd_even {
-            let tag = self.reader.bits(3) << 1 | self.parity;
-            self.parity ^= 1;
-            tag
-        } else {
-            self.reader.bits(4)
-        };
+        let mut tag = 0;
+        if !self.zero {
+            let three = self.bits & 1;
+            tag = self.reader.bits(self.bits) << three | self.parity;
+            self.parity ^= three as u8;
+        }
         self.zero = !self.zero && self.alternate;
         let delta = tag ^ self.before;
         self.before = tag;
