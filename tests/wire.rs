@@ -215,3 +215,18 @@ fn wire_stream_holds_both_ways() {
     let end = Item::End { records: pages.len() as u64, used: bytes.len() - at };
     assert_eq!(reader.next(&bytes[at..], &mut [0u64; 16]), Ok(end));
 }
+
+/// The example in docs/wire.md is of the stream.
+#[test]
+fn wire_document_shows_the_stream() {
+    let page = fs::read_to_string(path("docs/wire.md")).unwrap();
+    let (_, example) = page.split_once("```text\n").unwrap();
+    let shown: Vec<_> = example
+        .lines()
+        .take_while(|line| *line != "```")
+        .map(|line| line.split("  ").next().unwrap().replace(' ', ""))
+        .collect();
+    let stream = fs::read_to_string(path(STREAM)).unwrap();
+    let lines: Vec<_> = stream.lines().collect();
+    assert_eq!(shown, [lines[0], lines[1], lines[2], lines[lines.len() - 1]]);
+}
