@@ -56,6 +56,13 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
     if quick {
         return Ok(());
     }
+    // Stands apart, as a copy of it would.
+    steps.command(
+        "template",
+        Prints::Libtest,
+        cargo(&["test", "--manifest-path", "examples/template/Cargo.toml"])
+            .args(["--target-dir", "target/template"]),
+    );
     // Optimised code frees and zeroes differently (TAG-12), and races differently.
     steps.command(
         "tests release",
