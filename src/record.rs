@@ -127,53 +127,41 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
             }
             Form::Bytes(len) => {
-                let Some((payload, bytes)) = self.alloc_encoded(host, len, flags) else {
+                let Some(payload) = self.alloc_encoded(host, len, flags) else {
                     return self.create_raw(host, source, flags);
                 };
-                if encoder.write(source, bytes).is_some() {
-                    return Ok(payload);
+                let (kind, head) = if len <= OBJECT_MAX { (SLAB, 0) } else { (SIZED, SIZE_BYTES) };
+                let record = Record(payload.cast::<u8>().as_ptr().map_addr(|a| a | kind));
+                // SAFETY: a fresh payload that is ours alone, all of it initialised.
+                let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
+                if encoder.write(source, bytes.get_mut(head..).unwrap_or_default()).is_none() {
+                    // The tags changed since they were looked at.
+                    self.free(host, record);
+                    return self.create_raw(host, source, flags);
                 }
-                // The tags changed since they were looked at.
-                self.free(host, payload);
-                self.create_raw(host, source, flags)
+                Ok(record)
             }
             Form::Raw => self.create_raw(host, source, flags),
         }
     }
 
-    /// A payload for `len` bytes: its record, and where they go. `None` where there is no
-    /// memory, or where raw tags are no larger.
-    // Not inlined: the caller has an encoder on its stack.
+    /// A payload for `len` bytes, sized where it does not come from the slabs. `None` where
+    /// there is no memory, or where raw tags are no larger.
+    // Not inlined: the caller has an encoder on its stack. For the same reason one pointer and
+    // no more comes back, which takes registers.
     #[inline(never)]
-    fn alloc_encoded<'a>(
-        &self,
-        host: &H,
-        len: usize,
-        flags: AllocFlags,
-    ) -> Option<(Record, &'a mut [u8])> {
-        let (payload, size, kind) = if len <= OBJECT_MAX {
-            let (object, size) = self.slabs.alloc(host, len, flags)?;
-            (object, size, SLAB)
+    fn alloc_encoded(&self, host: &H, len: usize, flags: AllocFlags) -> Option<NonNull<[u8]>> {
+        let (payload, size) = if len <= OBJECT_MAX {
+            self.slabs.alloc(host, len, flags)?
         } else {
             self.alloc_sized(host, len, flags)?
         };
-        // SAFETY: a fresh payload of this size that nobody but the caller gets; what it is
-        // lent for ends before the record goes anywhere.
-        let bytes = unsafe { bytes_mut(payload, size) };
-        let head = if kind == SIZED { SIZE_BYTES } else { 0 };
-        let record = Record(payload.as_ptr().map_addr(|a| a | kind));
-        Some((record, bytes.get_mut(head..).unwrap_or_default()))
+        Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
-    /// A payload that tells its own size, for `len` bytes behind that: the payload, its bytes,
-    /// and its kind. `None` where there is no memory, or where raw tags are no larger.
+    /// A payload that tells its own size, for `len` bytes behind that, and its bytes. `None` where there is no memory, or where raw tags are no larger.
     #[inline(never)]
-    fn alloc_sized(
-        &self,
-        host: &H,
-        len: usize,
-        flags: AllocFlags,
-    ) -> Option<(NonNull<u8>, usize, usize)> {
+    fn alloc_sized(&self, host: &H, len: usize, flags: AllocFlags) -> Option<(NonNull<u8>, usize)> {
         let layout = sized_layout(len.checked_add(SIZE_BYTES)?)?;
         let size = layout.size();
         if size >= Self::RAW_LAYOUT.size() {
@@ -185,7 +173,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         unsafe { payload.write_bytes(0, size) };
         // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
         unsafe { payload.cast::<u16>().write((size as u16).to_le()) };
-        Some((payload, size, SIZED))
+        Some((payload, size))
     }
 
     #[inline(never)]
@@ -246,6 +234,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.
+    #[inline(never)]
     pub(crate) fn free(&self, host: &H, record: Record) {
         let (payload, layout) = match kind(record.0) {
             None | Some(Kind::Inline(_)) => return,

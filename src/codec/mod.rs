@@ -68,7 +68,7 @@ impl<P: PageSize> Encoder<P> {
     }
 
     /// Reads the tags once and chooses a form.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
         self.block.read(source, 0);
         let code = if Self::BLOCKS == 1 {
@@ -100,7 +100,7 @@ impl<P: PageSize> Encoder<P> {
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns
     /// how many they are. `None` where they do not fit: `out` is too short, or the tags
     /// changed since; they may then be fewer, too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(
         &mut self,
         source: &(impl TagSource + ?Sized),
