@@ -49,15 +49,20 @@ impl Layout {
     /// Goes through a block and chooses the shortest format.
     #[inline(never)]
     pub(super) fn choose(&mut self, block: &Block) {
-        (self.format, self.len) = (Format::One, 1);
-        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
-        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
+        self.reset();
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
             let ends = self.look_for_cells(block);
             let cells = ends.and_then(|ends| self.add_ends(ends));
             self.choose_shortest(boundaries, cells);
         }
+    }
+
+    #[inline(always)]
+    fn reset(&mut self) {
+        (self.format, self.len) = (Format::One, 1);
+        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
+        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
     }
 
     pub(super) fn format(&self) -> Format {
@@ -121,19 +126,37 @@ impl Layout {
 
     #[inline(never)]
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
-        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
-        let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
+        let ([list, bitmap], cells) = self.costs(boundaries, cells);
         let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
-        for (other, bytes) in
-            [(Format::Bitmap, bitmap), (Format::List, list), (Format::Cells, cells)]
-        {
+        for (other, bytes) in [
+            (Format::Bitmap, bitmap),
+            (Format::List, list),
+            (Format::Cells, cells.unwrap_or(usize::MAX)),
+        ] {
             if bytes < len || bytes == len && !matches!(format, Format::Raw) {
                 (format, len) = (other, bytes);
             }
         }
         // Not more than ENCODED_MAX.
         (self.format, self.len) = (format, len as u16);
+    }
+
+    /// Bytes as a list, as a bitmap and as this many cells.
+    #[inline]
+    fn costs(&self, boundaries: usize, cells: Option<usize>) -> ([usize; 2], Option<usize>) {
+        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
+        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
+        ([list, bitmap], cells.map(|count| self.cells_bytes(count)))
+    }
+
+    /// Chooses, and says what each format that has runs would have cost.
+    pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
+        self.reset();
+        let ends = self.look_for_cells(block);
+        let cells = ends.and_then(|ends| self.add_ends(ends));
+        let costs = self.costs(block.boundaries() as usize, cells);
+        self.choose(block);
+        costs
     }
 
     /// Runs that need a tag in a list or a bitmap.

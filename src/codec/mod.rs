@@ -14,6 +14,8 @@ mod block;
 mod canvas;
 mod cells;
 mod inline;
+#[doc(hidden)]
+pub mod inspect;
 mod layout;
 mod runs;
 #[cfg(test)]

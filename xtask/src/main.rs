@@ -10,6 +10,7 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod install;
 mod ktap;
 mod kunit;
 mod library;
@@ -23,6 +24,7 @@ mod semantics;
 mod stack;
 mod steps;
 mod symbols;
+mod tags;
 mod test;
 mod test_mte;
 mod toolchain;
@@ -57,6 +59,8 @@ enum Verb {
     Stack(stack::Args),
     /// What the C library exports, wants and weighs; that it cannot panic
     Symbols(symbols::Args),
+    /// Look at tag maps: rows of granules, statistics, what each format would cost
+    Tags(tags::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
 }
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Header(args) => header::run(args),
         Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
+        Verb::Tags(args) => tags::run(args),
         Verb::TestMte(args) => test_mte::run(args),
     };
     match done {
