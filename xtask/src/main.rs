@@ -16,6 +16,8 @@ mod kunit;
 mod library;
 mod lint;
 mod maps;
+mod memory;
+mod readme;
 mod results;
 mod run;
 mod semantics;
@@ -42,6 +44,8 @@ enum Verb {
     Kunit(kunit::Args),
     /// Measure the store beside Linux's xarray: time, instructions, memory
     Bench(bench::Args),
+    /// Bytes a page that real tag maps cost, index and payload, beside Linux's
+    Memory(memory::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::Kunit(args) => kunit::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Memory(args) => memory::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),
