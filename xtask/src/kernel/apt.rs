@@ -61,7 +61,12 @@ impl Apt {
     /// Unpacks `package`, and what it depends on and the machine does not have, into `to`.
     pub(crate) fn unpack_with_dependencies(&self, package: &str, to: &Path) -> Result<()> {
         self.run(&[
-            "install", "-qq", "-y", "--download-only", "--reinstall", "--no-install-recommends",
+            "install",
+            "-qq",
+            "-y",
+            "--download-only",
+            "--reinstall",
+            "--no-install-recommends",
             package,
         ])?;
         self.unpack_all(&self.folder.join("archives"), to)
@@ -115,8 +120,7 @@ pub(crate) fn host_architecture() -> Result<String> {
 /// Where the machine's apt has its Debian from: with the release, its updates and backports.
 fn mirror() -> Result<String> {
     let format = "$(REPO_URI) $(RELEASE)";
-    let targets =
-        run::output(Command::new("apt-get").args(["indextargets", "--format", format]))?;
+    let targets = run::output(Command::new("apt-get").args(["indextargets", "--format", format]))?;
     let release = release()?;
     let found = targets.lines().find_map(|line| {
         let (uri, of) = line.split_once(' ')?;

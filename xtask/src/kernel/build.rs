@@ -121,7 +121,9 @@ impl<'a> Kernel<'a> {
         Ok(())
     }
 
-    fn check_config(&self, asked: &str) -> Result<()> {
+    /// # Errors
+    /// Where an option of `asked` is not what it came out as.
+    pub(crate) fn check_config(&self, asked: &str) -> Result<()> {
         let config = fs::read_to_string(self.out.join(".config")).context("there is no .config")?;
         let missing = unmet(asked, &config);
         let shown = missing.join(", ");
@@ -131,21 +133,35 @@ impl<'a> Kernel<'a> {
 
     /// Makes `targets`, unless that has been done and nothing has changed since.
     pub(crate) fn build(&self, what: &str, targets: &[&str], inputs: &[&Path]) -> Result<()> {
-        let stamp = self.out.join(format!(".mteswap-made-{}", targets.join("-").replace('/', "_")));
+        self.once(&targets.join("-"), inputs, |kernel| {
+            kernel.logged(what, kernel.make().arg(jobs()).args(targets))
+        })
+    }
+
+    /// Does `work`, named `name`, unless it has been done and neither the tree nor the
+    /// configuration nor `inputs` have changed since.
+    pub(crate) fn once(
+        &self,
+        name: &str,
+        inputs: &[&Path],
+        work: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let stamp = self.out.join(format!(".mteswap-made-{}", name.replace('/', "_")));
         let state = self.state(inputs)?;
         if state.is_some() && fs::read_to_string(&stamp).ok() == state {
             return Ok(());
         }
-        let _ = fs::remove_file(&stamp);
-        self.logged(what, self.make().arg(jobs()).args(targets))?;
-        if let Some(state) = state {
+        super::cache::remove(&stamp)?;
+        work(self)?;
+        // The work may have made the configuration, too.
+        if let Some(state) = self.state(inputs)? {
             fs::write(stamp, state)?;
         }
         Ok(())
     }
 
     /// What a build rests on; `None` where only make can tell.
-    pub(crate) fn state(&self, inputs: &[&Path]) -> Result<Option<String>> {
+    fn state(&self, inputs: &[&Path]) -> Result<Option<String>> {
         let Some(tree) = self.tree.hash else { return Ok(None) };
         let mut hasher = DefaultHasher::new();
         tree.hash(&mut hasher);
@@ -169,8 +185,7 @@ impl<'a> Kernel<'a> {
 /// it fails.
 pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()> {
     let step = Step::begin(what);
-    let mut file =
-        File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let (reader, writer) = std::io::pipe()?;
     let mut child = command
         .stdin(Stdio::null())
@@ -251,10 +266,9 @@ fn need_tools(arch: Arch) -> Result<()> {
     ] {
         deps::need(program, package)?;
     }
-    for (header, package) in [
-        ("/usr/include/libelf.h", "libelf-dev"),
-        ("/usr/include/openssl/opensslv.h", "libssl-dev"),
-    ] {
+    for (header, package) in
+        [("/usr/include/libelf.h", "libelf-dev"), ("/usr/include/openssl/opensslv.h", "libssl-dev")]
+    {
         deps::need_file(Path::new(header), package)?;
     }
     if arch == Arch::Arm64 && std::env::consts::ARCH != "aarch64" {

@@ -60,8 +60,7 @@ impl Cache {
         remove(&part)?;
         fs::create_dir(&part).with_context(|| format!("cannot write to {}", folder.display()))?;
         fill(&part)?;
-        fs::rename(&part, &entry)
-            .with_context(|| format!("cannot rename {}", part.display()))?;
+        fs::rename(&part, &entry).with_context(|| format!("cannot rename {}", part.display()))?;
         Ok(entry)
     }
 

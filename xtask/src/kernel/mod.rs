@@ -11,12 +11,14 @@
 //! | `qemu` | a QEMU whose MTE works |
 //! | `initramfs` | what a guest finds when it starts |
 //! | `guest` | a boot, until the guest says how it ended |
+//! | `kunit` | the suites in all of these |
 
 pub(crate) mod apt;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod guest;
 pub(crate) mod initramfs;
+pub(crate) mod kunit;
 pub(crate) mod overlay;
 pub(crate) mod qemu;
 pub(crate) mod source;

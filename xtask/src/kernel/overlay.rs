@@ -20,9 +20,22 @@ use crate::{deps, library, maps, run};
 
 /// What a user's tree may have in it that is no source.
 const MADE: [&str; 16] = [
-    "/.git", "/.config", "/include/config", "/include/generated", "/arch/*/include/generated",
-    "/vmlinux*", "/System.map", "/Module.symvers", "/.kunit", "/.tmp*", "*.o", "*.ko", "*.a",
-    ".*.cmd", ".*.d", "*.order",
+    "/.git",
+    "/.config",
+    "/include/config",
+    "/include/generated",
+    "/arch/*/include/generated",
+    "/vmlinux*",
+    "/System.map",
+    "/Module.symvers",
+    "/.kunit",
+    "/.tmp*",
+    "*.o",
+    "*.ko",
+    "*.a",
+    ".*.cmd",
+    ".*.d",
+    "*.order",
 ];
 /// Keeps the paths of what was laid in, one a line.
 const MANIFEST: &str = ".mteswap-overlay";
@@ -145,6 +158,14 @@ impl Overlay {
         Ok(Tree { dir, key, hash, _lock: lock })
     }
 
+    /// Writes the files below `folder`, and no tree around them.
+    pub(crate) fn lay_out(self, folder: &Path) -> Result<()> {
+        for (file, content) in &self.files {
+            write_if_other(&folder.join(file), content)?;
+        }
+        Ok(())
+    }
+
     /// Makes files of the edits.
     fn edit(&mut self, source: &Source) -> Result<()> {
         for Edit { file, after, text } in std::mem::take(&mut self.edits) {
@@ -182,7 +203,8 @@ impl Overlay {
             rsync.arg(format!("--link-dest={}", source.dir.display()));
         }
         // What is ours is left alone, and keeps its age.
-        for file in self.files.keys().map(|file| file.display().to_string()).chain([MANIFEST.into()])
+        for file in
+            self.files.keys().map(|file| file.display().to_string()).chain([MANIFEST.into()])
         {
             rsync.arg(format!("--exclude=/{file}"));
         }

@@ -20,7 +20,8 @@ impl Step {
             eprintln!("...      {name}");
         }
         let bar = ProgressBar::new_spinner().with_message(name.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{spinner}        {msg} {elapsed}  {prefix}")
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner}        {msg} {elapsed}  {prefix}")
         {
             bar.set_style(style);
         }
