@@ -40,7 +40,7 @@ pub(crate) struct Args {
     #[arg(long)]
     negative: bool,
     #[command(flatten)]
-    kernel: kernel::kunit::Args,
+    kernel: kernel::kunit::InKernel,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {

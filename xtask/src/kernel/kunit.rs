@@ -39,7 +39,7 @@ const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its ow
 const UML_PATIENCE: u32 = 600;
 
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct InKernel {
     /// Run them in a Linux 6.12 kernel: UML, or arm64 with MTE in QEMU
     #[arg(long, conflicts_with_all = ["list", "page_shift", "asan", "negative"])]
     pub(crate) arch: Option<Arch>,
@@ -61,7 +61,7 @@ struct Run<'a> {
     filter: Option<&'a str>,
 }
 
-pub(crate) fn run(args: &Args, arch: Arch, filter: Option<&str>) -> Result<()> {
+pub(crate) fn run(args: &InKernel, arch: Arch, filter: Option<&str>) -> Result<()> {
     ensure!(!args.module || arch == Arch::Arm64, "--module is for --arch arm64");
     ensure!(!args.debug || arch == Arch::Um, "--debug is for --arch um");
     let begun = Instant::now();
