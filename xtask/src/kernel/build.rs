@@ -226,7 +226,8 @@ fn unmet(asked: &str, config: &str) -> Vec<String> {
     };
     let mut missing = Vec::new();
     for line in asked.lines().map(str::trim) {
-        let (name, wanted) = if let Some((name, value)) = line.split_once('=') {
+        let (name, wanted) = if line.starts_with("CONFIG_") {
+            let Some((name, value)) = line.split_once('=') else { continue };
             (name, Some(value).filter(|value| *value != "n"))
         } else if let Some(rest) = line.strip_prefix("# CONFIG_") {
             let Some(name) = rest.strip_suffix(" is not set") else { continue };
@@ -290,7 +291,7 @@ mod tests {
     fn an_option_that_did_not_come_out_is_named() {
         let config = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\nCONFIG_D=\"x\"\n";
         assert_eq!(unmet("CONFIG_A=y\nCONFIG_D=\"x\"\n# CONFIG_B is not set\n", config), [""; 0]);
-        assert_eq!(unmet("CONFIG_B=n\nCONFIG_E=n\n# words\n", config), [""; 0]);
+        assert_eq!(unmet("CONFIG_B=n\nCONFIG_E=n\n# words, A=b\n", config), [""; 0]);
         assert_eq!(unmet("CONFIG_B=y\nCONFIG_C=y\n", config), ["CONFIG_B=y", "CONFIG_C=y"]);
         assert_eq!(unmet("# CONFIG_A is not set\n", config), ["# CONFIG_A is not set"]);
         assert_eq!(unmet("CONFIG_C=y\nCONFIG_C=m\n", config), [""; 0]);

@@ -149,7 +149,7 @@ fn busybox(cache: &Cache, architecture: &str) -> Result<PathBuf> {
     let folder = cache.entry("busybox", architecture, |part| {
         let step = Step::begin(&format!("fetching busybox for {architecture}"));
         let lists = part.join("apt");
-        Apt::new(&lists, &apt::release()?, architecture)?
+        Apt::new(&lists, &[&apt::release()?], architecture)?
             .unpack("busybox-static", part)
             .context("no busybox for the guest to be had")?;
         remove(&lists)?;
