@@ -60,6 +60,21 @@ impl<'a> Kernel<'a> {
         Ok(Self { tree, arch, out, variables: Vec::new(), _lock: lock })
     }
 
+    /// Where nothing is made yet, begins with what was made for the kernel `other` of the
+    /// same tree: make finds out what is different.
+    pub(crate) fn begin_with(&self, cache: &Cache, other: &str) -> Result<()> {
+        let key = format!("{}-{}-{other}", self.tree.key, self.arch.name());
+        let made = cache.folder(&format!("builds/{key}"))?;
+        if self.out.join(".config").exists() || !made.join(".config").exists() {
+            return Ok(());
+        }
+        let _lock = cache.lock(&format!("build-{key}"))?;
+        let step = Step::begin("copying what is alike");
+        run::run(Command::new("cp").arg("-a").arg(made.join(".")).arg(&self.out))?;
+        step.done();
+        Ok(())
+    }
+
     /// Hands `variable` to every make.
     pub(crate) fn variable(&mut self, name: &str, value: &Path) {
         self.variables.push(format!("{name}={}", value.display()));
