@@ -47,6 +47,8 @@ pub(crate) struct Kernel<'a> {
     pub(crate) out: PathBuf,
     /// Variables for make, as `MTESWAP_OBJECT=/path`.
     variables: Vec<String>,
+    /// Variables of the environment that make and kunit.py run in.
+    environment: Vec<(&'static str, PathBuf)>,
     _lock: Lock,
 }
 
@@ -57,7 +59,7 @@ impl<'a> Kernel<'a> {
         let key = format!("{}-{}-{name}", tree.key, arch.name());
         let lock = cache.lock(&format!("build-{key}"))?;
         let out = cache.folder(&format!("builds/{key}"))?;
-        Ok(Self { tree, arch, out, variables: Vec::new(), _lock: lock })
+        Ok(Self { tree, arch, out, variables: Vec::new(), environment: Vec::new(), _lock: lock })
     }
 
     /// Where nothing is made yet, begins with what was made for the kernel `other` of the
@@ -80,6 +82,19 @@ impl<'a> Kernel<'a> {
         self.variables.push(format!("{name}={}", value.display()));
     }
 
+    /// Has every make run with `name` in its environment.
+    pub(crate) fn environment(&mut self, name: &'static str, value: &Path) {
+        self.environment.push((name, value.to_owned()));
+    }
+
+    /// `command` in the environment of this kernel's makes, and not in that of a cargo which
+    /// runs this.
+    pub(crate) fn prepared(&self, mut command: Command) -> Command {
+        command.env_remove("MAKEFLAGS").env_remove("MFLAGS");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     pub(crate) fn variables(&self) -> &[String] {
         &self.variables
     }
@@ -91,14 +106,11 @@ impl<'a> Kernel<'a> {
             .arg(&self.tree.dir)
             .arg(format!("O={}", self.out.display()))
             .arg(format!("ARCH={}", self.arch.name()))
-            .args(&self.variables)
-            // Those of a cargo that runs this are not the kernel's.
-            .env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS");
+            .args(&self.variables);
         if let Some(prefix) = self.cross() {
             make.arg(format!("CROSS_COMPILE={prefix}"));
         }
-        make
+        self.prepared(make)
     }
 
     /// What the names of the compiler and of binutils begin with.

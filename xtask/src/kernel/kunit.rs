@@ -11,15 +11,16 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     build::{Arch, Kernel, jobs},
     cache::Cache,
     guest::{self, Guest},
     initramfs::Initramfs,
-    overlay::Overlay,
+    overlay::{Overlay, Tree},
     qemu::Qemu,
+    rust::Tools,
     source::Source,
 };
 use crate::{
@@ -49,6 +50,9 @@ pub(crate) struct InKernel {
     /// With KASAN, KMEMLEAK, DEBUG_ATOMIC_SLEEP and PROVE_LOCKING (um)
     #[arg(long, requires = "arch")]
     debug: bool,
+    /// With CONFIG_RUST=y: a module in Rust, and its tests, beside the suites (um)
+    #[arg(long, requires = "arch", conflicts_with_all = ["module", "debug", "filter"])]
+    rust: bool,
     /// A Linux 6.12 tree to use instead of Debian's package; it is left as it is
     #[arg(long, value_name = "DIR", requires = "arch")]
     kernel: Option<PathBuf>,
@@ -64,14 +68,18 @@ struct Run<'a> {
 pub(crate) fn run(args: &InKernel, arch: Arch, filter: Option<&str>) -> Result<()> {
     ensure!(!args.module || arch == Arch::Arm64, "--module is for --arch arm64");
     ensure!(!args.debug || arch == Arch::Um, "--debug is for --arch um");
+    ensure!(!args.rust || arch == Arch::Um, "--rust is for --arch um");
     let begun = Instant::now();
     let cache = Cache::open()?;
     let source = Source::find(&cache, args.kernel.as_deref())?;
-    let wanted = crate::kunit::in_user_space(SHIFT, filter)?;
+    let mut wanted = crate::kunit::in_user_space(SHIFT, filter)?;
+    if args.rust {
+        wanted.tests.extend(rust_cases()?);
+    }
     let run = Run { cache: &cache, source: &source, filter };
     let documents = match arch {
         Arch::Um if args.debug => run.um_debug()?,
-        Arch::Um => run.um()?,
+        Arch::Um => run.um(args.rust)?,
         Arch::Arm64 if args.module => run.arm64_module()?,
         Arch::Arm64 => run.arm64()?,
     };
@@ -103,9 +111,13 @@ pub(crate) fn run(args: &InKernel, arch: Arch, filter: Option<&str>) -> Result<(
 
 impl Run<'_> {
     /// UML, made and run by the kernel's own kunit.py.
-    fn um(&self) -> Result<Vec<String>> {
+    fn um(&self, rust: bool) -> Result<Vec<String>> {
         let tree = Overlay::library("kunit")?.lay(self.cache, self.source)?;
-        let kernel = self.um_kernel(&tree, "um")?;
+        let kernel = if rust {
+            self.um_kernel(&tree, "um-rust", Some(&Tools::find(self.cache)?))?
+        } else {
+            self.um_kernel(&tree, "um", None)?
+        };
         let mut exec = kunit_py(&kernel, "exec");
         exec.args(["--timeout", &UML_PATIENCE.to_string()]).args(self.filter);
         let log = kernel.out.join("test.log");
@@ -126,7 +138,7 @@ impl Run<'_> {
     /// UML with everything that looks for faults, and after the suites a look for leaks.
     fn um_debug(&self) -> Result<Vec<String>> {
         let tree = Overlay::library("kunit")?.lay(self.cache, self.source)?;
-        let kernel = self.um_kernel(&tree, "um-debug")?;
+        let kernel = self.um_kernel(&tree, "um-debug", None)?;
         let init = guest::init(LOOK_FOR_LEAKS);
         let initrd = kernel.out.join("mteswap.cpio");
         Initramfs::new(self.cache, &super::apt::host_architecture()?, &init)?.write(&initrd)?;
@@ -142,13 +154,21 @@ impl Run<'_> {
     }
 
     /// Configured and made by kunit.py, unless that has been done and nothing has changed.
-    fn um_kernel<'t>(&self, tree: &'t super::overlay::Tree, name: &str) -> Result<Kernel<'t>> {
+    fn um_kernel<'t>(
+        &self,
+        tree: &'t Tree,
+        name: &str,
+        rust: Option<&Tools>,
+    ) -> Result<Kernel<'t>> {
         let library = Library::new(None, SHIFT)?;
         library.build()?;
         let object = library.object();
         let config = run::root().join("kunit/configs").join(name).with_extension("kunitconfig");
         let mut kernel = Kernel::new(self.cache, tree, Arch::Um, name)?;
         kernel.variable("MTESWAP_OBJECT", &object);
+        if let Some(tools) = rust {
+            tools.hand_to(&mut kernel);
+        }
         kernel.once("kunit.py", &[&object, &config], |kernel| {
             let mut configure = kunit_py(kernel, "config");
             configure.arg(format!("--kunitconfig={}", config.display()));
@@ -274,12 +294,10 @@ fn kunit_py(kernel: &Kernel<'_>, verb: &str) -> Command {
         .args(["tools/testing/kunit/kunit.py", verb])
         .arg(format!("--build_dir={}", kernel.out.display()))
         .current_dir(&kernel.tree.dir)
-        .env_remove("MAKEFLAGS")
-        .env_remove("MFLAGS")
         // Each line as it comes, and no cache in the tree.
         .env("PYTHONUNBUFFERED", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    command
+    kernel.prepared(command)
 }
 
 fn with_object<'c>(command: &'c mut Command, kernel: &Kernel<'_>) -> &'c mut Command {
@@ -332,6 +350,22 @@ fn show(report: &Report) -> Counts {
         eprintln!("failed: {}", test.path.join("."));
     }
     Counts::of(report.cases())
+}
+
+/// The cases in Rust, as their source lists them.
+fn rust_cases() -> Result<Vec<ktap::Test>> {
+    let file = run::root().join("kunit/overlay/lib/mteswap/mteswap_rust_kunit.rs");
+    let text = fs::read_to_string(&file)?;
+    let list = text.split_once("\ncases! {\n").and_then(|(_, rest)| rest.split_once('}'));
+    let (list, _) = list.with_context(|| format!("{} lists no cases", file.display()))?;
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    Ok(names
+        .map(|name| ktap::Test {
+            path: vec!["mteswap_rust".to_owned(), name.to_owned()],
+            outcome: Outcome::Passed,
+            leaf: true,
+        })
+        .collect())
 }
 
 /// What reports in user space and did not here.
