@@ -4,7 +4,7 @@
 //! made. `mteswap_rust_kunit.rs` has the tests.
 
 use core::{mem::MaybeUninit, ptr, ptr::NonNull};
-use kernel::{error::to_result, prelude::*};
+use kernel::{error::to_result, page::PAGE_SIZE, prelude::*};
 
 #[path = "mteswap_rust_kunit.rs"]
 mod tests;
@@ -24,11 +24,14 @@ module! {
     license: "Dual MIT/GPL",
 }
 
+/// `MTESWAP_TAGS_BYTES`, which bindgen cannot work out: a nibble for each 16 bytes.
+const TAGS_BYTES: usize = PAGE_SIZE / 32;
+
 /// The tags of a page, two a byte.
-type Tags = [u8; c::MTESWAP_TAGS_BYTES as usize];
+type Tags = [u8; TAGS_BYTES];
 
 /// Those of a page that was never tagged.
-const NO_TAGS: Tags = [0; c::MTESWAP_TAGS_BYTES as usize];
+const NO_TAGS: Tags = [0; TAGS_BYTES];
 
 /// The module: one store for as long as it is there.
 struct Mteswap {

@@ -2,9 +2,9 @@
 
 //! The suite `mteswap_rust`: KUnit's own structures, filled in from Rust.
 
-use super::{c, Store, Swap, Tags, NO_TAGS};
+use super::{c, Store, Swap, Tags, NO_TAGS, TAGS_BYTES};
 use core::{cell::UnsafeCell, mem::MaybeUninit};
-use kernel::{bindings, c_str, kunit_assert, new_spinlock, prelude::*, stack_pin_init};
+use kernel::{bindings, c_str, kunit_assert, new_spinlock, page::PAGE_SHIFT, prelude::*, stack_pin_init};
 
 /// Fails the case that runs where the condition does not hold, and ends it.
 macro_rules! expect {
@@ -102,7 +102,7 @@ fn entry(area: u64, offset: u64) -> u64 {
 
 fn object_and_header_agree() -> Result {
     // SAFETY: It may be called at any time.
-    expect!(unsafe { c::mteswap_abi() } == c::MTESWAP_ABI << 8 | c::MTESWAP_PAGE_SHIFT);
+    expect!(unsafe { c::mteswap_abi() } == c::MTESWAP_ABI << 8 | PAGE_SHIFT as u32);
     Ok(())
 }
 
@@ -198,7 +198,7 @@ fn what_is_no_entry_is_refused() -> Result {
 }
 
 fn wire_format_comes_back() -> Result {
-    let mut wire = [0xa5_u8; c::MTESWAP_ENCODED_MAX as usize];
+    let mut wire = [0xa5_u8; TAGS_BYTES + 4];
     for tags in [NO_TAGS, [0x77; NO_TAGS.len()], pattern(5)] {
         let (from, to) = (tags.as_ptr().cast(), wire.as_mut_ptr().cast());
         // SAFETY: A page's tags are read, and no more is written than there is room for.
