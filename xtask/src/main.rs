@@ -11,6 +11,7 @@ mod deps;
 mod disassembly;
 mod header;
 mod install;
+mod kernel;
 mod ktap;
 mod kunit;
 mod library;
@@ -41,7 +42,7 @@ struct Cli {
 enum Verb {
     /// Everything that must hold: lints, tests, suites, semantics
     Test(test::Args),
-    /// Run the KUnit suites in user space, for every page size, and print KTAP
+    /// Run the KUnit suites: in user space for every page size, or in a kernel (--arch)
     Kunit(kunit::Args),
     /// Measure the store beside Linux's xarray: time, instructions, memory
     Bench(bench::Args),
