@@ -213,7 +213,7 @@ impl<'a> Kernel<'a> {
 pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()> {
     let step = Step::begin(what);
     let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = os_pipe::pipe()?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
