@@ -3,7 +3,7 @@
 //! Lock order: a leaf's `LOCK` bit, then its node's `state`, then the `state` of the
 //! parent, and so on up to the root's. Never the other way; a walk down holds none.
 
-use core::{hint::spin_loop, ptr::NonNull};
+use core::ptr::NonNull;
 
 use super::{
     guard::LeafGuard,
@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     host::{AllocFlags, Entered, Guard, Host, Lock},
     pool::Ref,
-    sync::{AtomicPtr, Ordering, fence},
+    sync::{AtomicPtr, Ordering, fence, spin_loop},
 };
 
 /// The top of one tree.
@@ -56,6 +56,13 @@ pub(super) struct Visit<'a, H: Host> {
     position: u64,
     version: u64,
     keyed: bool,
+}
+
+impl<'a, H: Host> Visit<'a, H> {
+    /// A look at a child of a node of level 1 that had the key of `position`.
+    pub(super) fn keyed(node: Ref<'a, Node<H>>, child: Child, position: u64, version: u64) -> Self {
+        Self { node, level: 1, child, position, version, keyed: true }
+    }
 }
 
 impl<H: Host> Visit<'_, H> {
@@ -165,32 +172,6 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Locks the leaf of `position`, if it has a word there.
-    #[inline]
-    pub(super) fn find_present<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-    ) -> Option<LeafGuard<'a, H>> {
-        loop {
-            let Place::Child(visit) = self.walk(shared, position) else { return None };
-            let (leaf, word) = match visit.child.leaf(shared) {
-                Some(leaf) => (Some(leaf), leaf.load(position, Ordering::Acquire)),
-                None => (None, core::ptr::null_mut()),
-            };
-            match leaf {
-                Some(leaf) if !word.is_null() => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
-                        return Some(guard);
-                    }
-                }
-                _ if visit.valid() => return None,
-                _ => {}
-            }
-            spin_loop();
-        }
-    }
-
     /// Locks the leaf of `position`, if there is one.
     // Not inlined, like all below that leaves a guard behind: a guard's making takes more
     // stack than the guard.
@@ -203,8 +184,8 @@ impl<H: Host> Root<H> {
         loop {
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some(guard);
                     }
                 }
@@ -225,25 +206,38 @@ impl<H: Host> Root<H> {
     ) -> core::result::Result<Option<LeafGuard<'a, H>>, ()> {
         let Place::Child(visit) = self.walk(shared, position) else { return Ok(None) };
         match visit.child.leaf(shared) {
-            Some(leaf) => self.try_lock(shared, &visit, leaf).map(Some).ok_or(()),
+            Some(_) => self.try_lock(shared, &visit).map(Some).ok_or(()),
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
     }
 
-    #[inline]
+    /// Locks the leaf that a visit found, if it found an unlocked one and it is there still.
     fn try_lock<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
     ) -> Option<LeafGuard<'a, H>> {
-        let unlocked = visit.child;
-        if unlocked.is_locked() || visit.level != 1 {
+        if visit.child.is_locked() || visit.level != 1 {
             return None;
         }
+        self.lock(shared, visit.node, visit.child, visit.position)
+    }
+
+    /// Locks the leaf of `position`, to which `child` led from `node`, if that is no lock
+    /// of another and it is so still.
+    #[inline]
+    pub(super) fn lock<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        node: Ref<'a, Node<H>>,
+        child: Child,
+        position: u64,
+    ) -> Option<LeafGuard<'a, H>> {
+        let leaf = child.leaf(shared)?;
+        let unlocked = Child::from_leaf(leaf);
         let entered = Entered::new(&shared.host);
-        let word = visit.node.child(1, visit.position);
+        let word = node.get().child(1, position);
         // Acquire: pairs with the Release of the last holder's unlocking, and of linking.
         word.compare_exchange(
             unlocked.0,
@@ -252,8 +246,10 @@ impl<H: Host> Root<H> {
             Ordering::Relaxed,
         )
         .ok()?;
-        if visit.still_placed() {
-            return Some(LeafGuard::new(shared, self, visit.node, leaf, visit.position, entered));
+        // Relaxed: a lock of the node is held, and its key changes while linked children
+        // and `state` are locked by nobody else.
+        if node.key.load(Ordering::Relaxed) == key(1, position) {
+            return Some(LeafGuard::new(shared, self, node, leaf, position, entered));
         }
         // The node was reused: this is the leaf of another position.
         word.store(unlocked.0, Ordering::Release);
@@ -276,10 +272,10 @@ impl<H: Host> Root<H> {
         loop {
             let guard = match self.walk(shared, position) {
                 Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit, leaf),
-                    Some(leaf) => {
+                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit),
+                    Some(_) => {
                         kit.fill(0, word, flags)?;
-                        self.widen(shared, &visit, leaf, &mut kit)
+                        self.widen(shared, &visit, &mut kit)
                     }
                     None if visit.valid() => {
                         kit.fill(visit.level.wrapping_sub(1), word, flags)?;
@@ -319,11 +315,10 @@ impl<H: Host> Root<H> {
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
         kit: &mut Kit<'a, H>,
     ) -> Option<LeafGuard<'a, H>> {
         let wide = kit.leaf()?;
-        match self.try_lock(shared, visit, leaf) {
+        match self.try_lock(shared, visit) {
             Some(mut guard) => {
                 guard.widen(wide);
                 Some(guard)
@@ -517,8 +512,8 @@ impl<H: Host> Root<H> {
             // An empty or a low tree ends the search.
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some((guard, position));
                     }
                 }
@@ -610,6 +605,7 @@ impl<'a, H: Host> Chain<'a, H> {
     ) -> LeafGuard<'a, H> {
         // From the leaf's node up; the node above the chain has its key already.
         let mut node = self.node;
+        shared.hints.note(position, node.as_ptr());
         let mut level = 1;
         while self.top.is_some() {
             // Release: publishes the node to readers that got hold of it before.

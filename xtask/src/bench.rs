@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{deps, run};
 
 mod count;
+mod gate;
 mod source;
 mod table;
 
@@ -31,31 +32,47 @@ pub(crate) struct Args {
     /// Put the tables into docs/performance.md and the samples beside it
     #[arg(long)]
     write: bool,
+    /// Make the figures of --count or --memory the table that later ones are held to
+    #[arg(long)]
+    accept: bool,
     /// A Linux 6.12 tree in place of Debian's
     #[arg(long, value_name = "DIR")]
     kernel: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    ensure!(!args.accept || args.count || args.memory, "--accept goes with --count or --memory");
     deps::need("gcc", "gcc")?;
     let (tree, version) = source::find(args.kernel.as_deref())?;
     let bench = Bench { program: build(&tree)?, quick: args.quick };
     let mut report = Report { write: args.write, machine: machine(&version)? };
     println!("{}\n", report.machine);
+    let mut gates = Vec::new();
     if args.memory {
-        report.show("memory", &bench.samples("memory")?, table::memory)?;
+        let samples = bench.samples("memory")?;
+        report.show("memory", &samples, table::memory)?;
+        gates.push((gate::Gate::memory(), samples));
     }
     if args.count {
         deps::need("valgrind", "valgrind")?;
-        report.show("count", &count::samples(&bench)?, table::count)?;
+        let samples = count::samples(&bench)?;
+        report.show("count", &samples, table::count)?;
+        gates.push((gate::Gate::instructions()?, samples));
     }
     if !args.memory && !args.count {
         report.show("time", &bench.samples("time")?, table::time)?;
         report.show("threads", &bench.samples("threads")?, table::threads)?;
         report.show("peers", &bench.samples("peers")?, table::peers)?;
     }
-    Ok(())
+    gates.iter().try_for_each(
+        |(gate, samples)| {
+            if args.accept { gate.accept(samples) } else { gate.check(samples) }
+        },
+    )
 }
+
+/// Where the program looks for tag maps in place of the committed ones.
+const MAPS: &str = "MTESWAP_TAG_MAPS";
 
 struct Bench {
     program: PathBuf,
@@ -68,7 +85,9 @@ impl Bench {
         eprintln!("measuring {what}");
         let mut command = Command::new(&self.program);
         command.arg(what);
-        if self.quick {
+        if what == "memory" {
+            command.args(["--entries", "262144"]).env_remove(MAPS);
+        } else if self.quick {
             command.args(["--entries", "65536", "--rounds", "3"]);
         }
         run::output(&mut command)

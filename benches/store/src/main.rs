@@ -30,11 +30,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// time, depth, class, operation, store, round, nanoseconds a call
+    /// time, depth, class, operation, store, nanoseconds a call
     Time,
-    /// time, "deep", "mixture", operation, store, round, nanoseconds a call
+    /// time, "deep", "mixture", operation, store, nanoseconds a call
     Peers,
-    /// threads, placement, operation, store, round, times the calls of one thread
+    /// threads, placement, operation, store, times the calls of one thread
     Threads,
     /// memory, class, store, bytes a page
     Memory,
@@ -64,17 +64,17 @@ fn main() -> Result<()> {
                 let pages = class.pages()?;
                 for depth in Depth::value_variants() {
                     let plan = Plan::new(&pages, entries, depth.swap_type());
-                    let print = |round, store, samples| {
-                        print_time(name(depth), &name(class), round, store, samples);
+                    let print = |store, samples| {
+                        print_time(name(depth), &name(class), store, samples);
                     };
                     for round in 0..rounds {
                         // Each goes first in every other round.
                         if round % 2 == 0 {
-                            print(round, Ours::NAME, time::round(&ours, &plan));
+                            print(Ours::NAME, time::round(&ours, &plan));
                         }
-                        print(round, Kernel::NAME, time::round(&Kernel, &plan));
+                        print(Kernel::NAME, time::round(&Kernel, &plan));
                         if round % 2 == 1 {
-                            print(round, Ours::NAME, time::round(&ours, &plan));
+                            print(Ours::NAME, time::round(&ours, &plan));
                         }
                     }
                 }
@@ -83,21 +83,21 @@ fn main() -> Result<()> {
         What::Peers => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                peer(round, &ours, &plan);
-                peer(round, &Kernel, &plan);
-                peer(round, &Tree::default(), &plan);
-                peer(round, &Dash::default(), &plan);
-                peer(round, &Scc::default(), &plan);
-                peer(round, &Papaya::default(), &plan);
+            for _ in 0..rounds {
+                peer(&ours, &plan);
+                peer(&Kernel, &plan);
+                peer(&Tree::default(), &plan);
+                peer(&Dash::default(), &plan);
+                peer(&Scc::default(), &plan);
+                peer(&Papaya::default(), &plan);
             }
         }
         What::Threads => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                threads(round, &ours, &plan);
-                threads(round, &Kernel, &plan);
+            for _ in 0..rounds {
+                threads(&ours, &plan);
+                threads(&Kernel, &plan);
             }
         }
         What::Memory => {
@@ -123,25 +123,24 @@ fn name(value: &impl ValueEnum) -> String {
 fn print_time(
     depth: impl AsRef<str>,
     class: &str,
-    round: u32,
     store: &str,
     samples: Vec<(&str, f64)>,
 ) {
     for (operation, ns) in samples {
-        println!("time\t{}\t{class}\t{operation}\t{store}\t{round}\t{ns:.3}", depth.as_ref());
+        println!("time\t{}\t{class}\t{operation}\t{store}\t{ns:.3}", depth.as_ref());
     }
 }
 
-fn peer<S: Store>(round: u32, store: &S, plan: &Plan<'_>) {
-    print_time("deep", "mixture", round, S::NAME, time::round(store, plan));
+fn peer<S: Store>(store: &S, plan: &Plan<'_>) {
+    print_time("deep", "mixture", S::NAME, time::round(store, plan));
 }
 
-fn threads<S: Store>(round: u32, store: &S, plan: &Plan<'_>) {
+fn threads<S: Store>(store: &S, plan: &Plan<'_>) {
     let alone = time::parallel(store, plan, 1, false);
     for (placement, disjoint) in [("same type", false), ("own types", true)] {
         let together = time::parallel(store, plan, 2, disjoint);
         for ((operation, one), (_, two)) in alone.iter().zip(together) {
-            println!("threads\t{placement}\t{operation}\t{}\t{round}\t{:.3}", S::NAME, two / one);
+            println!("threads\t{placement}\t{operation}\t{}\t{:.3}", S::NAME, two / one);
         }
     }
 }
