@@ -127,8 +127,10 @@ pub(super) fn decode(
 /// The cells of an encoding, one after the other.
 struct Placed<'a> {
     reader: Reader<'a>,
-    /// A byte or two each: zeroes, where they differ, and the others less one.
-    shapes: &'a [u8],
+    /// Where in the bytes the shapes are, a byte or two each: zeroes, where they differ, and the
+    /// others less one.
+    shapes: u8,
+    len: u8,
     /// The zeroes of all of them, where they have the same.
     same: Option<u8>,
     index_bits: u8,
@@ -147,7 +149,8 @@ impl<'a> Placed<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         Self {
             reader: Reader::new(bytes),
-            shapes: &[],
+            shapes: 2,
+            len: 0,
             same: None,
             index_bits: 0,
             tag_bits: 4,
@@ -171,11 +174,12 @@ impl<'a> Placed<'a> {
         }
         self.tag_bits = if odd_even { 3 } else { 4 };
         let len = usize::from(first & 0x0f).wrapping_add(1);
+        self.len = len as u8;
         self.index_bits = index_bits(len) as u8;
         self.same = if first & SAME_ZEROES != 0 { Some(self.reader.byte()) } else { None };
         let step = if self.same.is_some() { 1 } else { 2 };
-        self.shapes = self.reader.bytes(len.wrapping_mul(step)).ok_or(Error::Invalid)?;
-        Ok(())
+        self.shapes = if self.same.is_some() { 3 } else { 2 };
+        self.reader.bytes(len.wrapping_mul(step)).map(drop).ok_or(Error::Invalid)
     }
 
     /// Where the next cell's others begin, and their tag; they end where the cell behind begins.
@@ -188,12 +192,18 @@ impl<'a> Placed<'a> {
         }
         let value = self.reader.bits(u32::from(self.index_bits.wrapping_add(self.tag_bits)));
         let index = usize::from(value & !(u8::MAX << (self.index_bits & 7)));
+        if index >= self.len.into() {
+            return Err(Error::Invalid);
+        }
+        let shapes = usize::from(self.shapes);
         let (zeroes, others) = match self.same {
-            Some(zeroes) => (zeroes, *self.shapes.get(index).ok_or(Error::Invalid)?),
+            Some(zeroes) => {
+                let &[others] = self.reader.look(shapes.wrapping_add(index))?;
+                (zeroes, others)
+            }
             None => {
-                let at = index.wrapping_mul(2);
-                let shape = self.shapes.get(at..).and_then(<[u8]>::first_chunk);
-                let &[zeroes, others] = shape.ok_or(Error::Invalid)?;
+                let at = shapes.wrapping_add(index.wrapping_mul(2));
+                let &[zeroes, others] = self.reader.look(at)?;
                 (zeroes, others)
             }
         };

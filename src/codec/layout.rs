@@ -96,9 +96,12 @@ impl Layout {
                 ends.first = Some(cell);
             } else if cell.last {
                 ends.last = Some(cell);
-            } else if fits && Shapes::shape(&cell) != shape {
-                fits = self.shapes.add(&cell).is_some();
-                shape = Shapes::shape(&cell);
+            } else {
+                let its = Shapes::shape(&cell);
+                if fits && its != shape {
+                    shape = its;
+                    fits = self.shapes.add(&cell).is_some();
+                }
             }
         }
         self.zero_first = self.alternate && block.tag(0) == 0;

@@ -125,6 +125,7 @@ impl<P: PageSize> Encoder<P> {
 ///
 /// [`Error::Invalid`] for anything else; what `sink` got is unspecified then. Where it must not
 /// get anything in that case, a first call that is not `wet` finds out, and writes nothing.
+#[inline(always)]
 pub(crate) fn decode_bytes<P: PageSize>(
     bytes: &[u8],
     sink: &mut (impl TagSink + ?Sized),
