@@ -246,12 +246,10 @@ impl Shapes {
     /// one between them.
     #[inline(never)]
     fn number_of(&self, cell: Cell, first: bool) -> u8 {
-        let found = if first {
-            self.find_first(&cell).map(|(index, _)| index)
-        } else if cell.last {
-            self.find_last(&cell)
-        } else {
-            self.find(&cell)
+        let found = match first {
+            true => self.find_first(&cell).map(|(index, _)| index),
+            false if cell.last => self.find_last(&cell),
+            false => self.find(&cell),
         };
         found.unwrap_or(0) as u8
     }
@@ -267,7 +265,6 @@ impl Shapes {
     }
 
     /// `None` where there are too many.
-    #[inline(never)]
     pub(super) fn add(&mut self, cell: &Cell) -> Option<()> {
         if self.find(cell).is_none() {
             *self.shapes.get_mut(usize::from(self.len))? = Self::shape(cell)?;

@@ -113,6 +113,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     }
 
     /// Does what room was made for, and unlocks the leaf, which is not empty after that.
+    #[inline(always)]
     pub(super) fn finish(mut self, job: Job) -> Result<Word> {
         match job.then {
             // The leaf was made to hold it.

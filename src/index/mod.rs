@@ -365,7 +365,7 @@ impl<'a, H: Host> Staged<'a, H> {
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
     /// was staged, and this what was there. On an error the index is as before.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
         let mut next = Some(self.range.first());
         while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
