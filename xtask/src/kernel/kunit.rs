@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     build::{Arch, Kernel, jobs},
-    cache::Cache,
+    cache::{Cache, write_if_other},
     guest::{self, Guest},
     initramfs::Initramfs,
     overlay::{Overlay, Tree},
@@ -164,19 +164,22 @@ impl Run<'_> {
         library.build()?;
         let object = library.object();
         let config = run::root().join("kunit/configs").join(name).with_extension("kunitconfig");
+        let asked = fs::read_to_string(&config)
+            .with_context(|| format!("cannot read {}", config.display()))?;
         let mut kernel = Kernel::new(self.cache, tree, Arch::Um, name)?;
         kernel.variable("MTESWAP_OBJECT", &object);
         if let Some(tools) = rust {
             tools.hand_to(&mut kernel);
         }
         kernel.once("kunit.py", &[&object, &config], |kernel| {
-            let mut configure = kunit_py(kernel, "config");
-            configure.arg(format!("--kunitconfig={}", config.display()));
-            kernel.logged("configuring UML", with_object(&mut configure, kernel))?;
-            kernel.check_config(&fs::read_to_string(&config)?)?;
+            // Where each verb of kunit.py looks for it.
+            write_if_other(&kernel.out.join(".kunitconfig"), asked.as_bytes())?;
+            kernel
+                .logged("configuring UML", with_object(&mut kunit_py(kernel, "config"), kernel))?;
             let mut make = kunit_py(kernel, "build");
             make.arg(jobs().replace("-j", "--jobs="));
-            kernel.logged("building UML", with_object(&mut make, kernel))
+            kernel.logged("building UML", with_object(&mut make, kernel))?;
+            kernel.check_config(&asked)
         })?;
         Ok(kernel)
     }
