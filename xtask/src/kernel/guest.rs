@@ -150,13 +150,6 @@ impl Guest {
     }
 }
 
-impl Said {
-    /// Lines that tell of something wrong with the kernel.
-    pub(crate) fn splats(&self) -> Vec<&str> {
-        splats(self.lines.iter().map(String::as_str))
-    }
-}
-
 /// Lines that tell of something wrong with a kernel. What KTAP says is no such thing.
 pub(crate) fn splats<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     lines.filter(|line| SPLATS.iter().any(|splat| line.contains(splat))).collect()

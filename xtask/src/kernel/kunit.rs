@@ -382,3 +382,34 @@ fn missing(wanted: &Report, report: &Report) -> BTreeSet<Vec<String>> {
     let there = wanted.tests.iter().filter(|test| test.path.len() >= 2);
     there.map(|test| &test.path).filter(|path| !here.contains(path)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(cases: &[&str]) -> Report {
+        let mut text =
+            format!("KTAP version 1\n1..1\n    KTAP version 1\n    1..{}\n", cases.len());
+        for (number, case) in (1..).zip(cases) {
+            text += &format!("    ok {number} {case}\n");
+        }
+        ktap::read(&(text + "ok 1 suite\n"))
+    }
+
+    #[test]
+    fn a_case_that_does_not_report_is_missed() {
+        let wanted = document(&["one", "two"]);
+        assert!(missing(&wanted, &document(&["two", "one"])).is_empty());
+        let missed = missing(&wanted, &document(&["two"]));
+        assert_eq!(missed.len(), 1);
+        assert!(missed.iter().all(|path| path.last().is_some_and(|name| name == "one")));
+        assert_eq!(missing(&wanted, &ktap::read("")).len(), 2);
+    }
+
+    #[test]
+    fn the_cases_in_rust_are_found() {
+        let cases = rust_cases().unwrap();
+        assert!(cases.len() > 5);
+        assert!(cases.iter().all(|case| case.path[0] == "mteswap_rust"));
+    }
+}
