@@ -1,12 +1,12 @@
 //! Configures and makes a kernel, in a folder of the cache outside of its tree.
 
 use std::{
-    collections::VecDeque,
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{BufRead as _, BufReader, Write as _},
+    io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -212,37 +212,43 @@ impl<'a> Kernel<'a> {
 /// it fails.
 pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()> {
     let step = Step::begin(what);
-    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let (reader, writer) = os_pipe::pipe()?;
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(file.try_clone()?)
+        .stderr(file)
         .spawn()
         .with_context(|| format!("cannot start {}", run::show(command)))?;
-    // The command holds the pipe's other end, which would never close.
-    let shown = run::show(command);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut tail = VecDeque::new();
-    let mut lines = 0;
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        writeln!(file, "{line}")?;
-        lines += 1;
-        step.at(&format!("{lines} {}", line.trim()));
-        tail.push_back(line);
-        if tail.len() > TAIL {
-            tail.pop_front();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
         }
-    }
-    let status = child.wait()?;
+        step.at(end_of(log).last().map_or("", |line| line.trim()));
+        std::thread::sleep(Duration::from_millis(200));
+    };
     if !status.success() {
         drop(step);
-        tail.iter().for_each(|line| eprintln!("{line}"));
-        bail!("{what} failed ({status}): {shown}; all of it is in {}", log.display());
+        let lines = end_of(log);
+        lines[lines.len().saturating_sub(TAIL)..].iter().for_each(|line| eprintln!("{line}"));
+        let (shown, log) = (run::show(command), log.display());
+        bail!("{what} failed ({status}): {shown}; all of it is in {log}");
     }
     step.done();
     Ok(())
+}
+
+/// The last lines of a file that grows, of which only the end is read.
+fn end_of(file: &Path) -> Vec<String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(file)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(8192)))?;
+        let mut end = Vec::new();
+        file.read_to_end(&mut end)?;
+        Ok(end)
+    };
+    let end = read().unwrap_or_default();
+    String::from_utf8_lossy(&end).lines().map(str::to_owned).collect()
 }
 
 /// The options of `asked` that `config` does not have as asked for.

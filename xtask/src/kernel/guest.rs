@@ -160,8 +160,8 @@ pub(crate) fn init(commands: &str) -> String {
     format!(
         "#!/bin/sh\n\
          export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
-         busybox --install -s /bin 2>/dev/null\n\
-         mount -t proc proc /proc\n\
+         busybox mount -t proc proc /proc\n\
+         busybox --install -s /bin\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev 2>/dev/null\n\
          mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null\n\

@@ -3,14 +3,14 @@
 //! The tag store for kernel code in Rust: the C interface behind types that own what they
 //! made. `mteswap_rust_kunit.rs` has the tests.
 
-use core::{mem::MaybeUninit, ptr, ptr::NonNull};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr, ptr::NonNull};
 use kernel::{error::to_result, page::PAGE_SIZE, prelude::*};
 
 #[path = "mteswap_rust_kunit.rs"]
 mod tests;
 
 /// What bindgen makes of `mteswap.h`.
-#[expect(dead_code, missing_docs, non_camel_case_types, reason = "made by bindgen")]
+#[expect(dead_code, non_camel_case_types, reason = "made by bindgen")]
 #[expect(unreachable_pub, reason = "made by bindgen")]
 mod c {
     include!(env!("MTESWAP_BINDINGS"));
@@ -145,10 +145,10 @@ impl Drop for Store {
 ///
 /// # Invariants
 ///
-/// The pointer is of a swap of `store` that was created and not destroyed.
+/// The pointer is of a swap of that store that was created and not destroyed.
 struct Swap<'a> {
     swap: NonNull<c::mteswap_swap>,
-    store: &'a Store,
+    store: PhantomData<&'a Store>,
 }
 
 impl<'a> Swap<'a> {
@@ -157,7 +157,10 @@ impl<'a> Swap<'a> {
         // SAFETY: The store is one by its invariant; `swap` is there to be written to.
         to_result(unsafe { c::mteswap_swap_create(store.0.as_ptr(), area, slots, &mut swap) })?;
         // INVARIANT: It was just created, and nobody else has it.
-        Ok(Self { swap: NonNull::new(swap).ok_or(ENOMEM)?, store })
+        Ok(Self {
+            swap: NonNull::new(swap).ok_or(ENOMEM)?,
+            store: PhantomData,
+        })
     }
 
     /// A free slot, with the cache mark.

@@ -4,12 +4,19 @@
 
 use super::{c, Store, Swap, Tags, NO_TAGS, TAGS_BYTES};
 use core::{cell::UnsafeCell, mem::MaybeUninit};
-use kernel::{bindings, c_str, kunit_assert, new_spinlock, page::PAGE_SHIFT, prelude::*, stack_pin_init};
+use kernel::{
+    bindings, c_str, kunit_assert, new_spinlock, page::PAGE_SHIFT, prelude::*, stack_pin_init,
+};
 
 /// Fails the case that runs where the condition does not hold, and ends it.
 macro_rules! expect {
     ($condition:expr) => {
-        kunit_assert!("mteswap_rust", "lib/mteswap/mteswap_rust_kunit.rs", 0, $condition)
+        kunit_assert!(
+            "mteswap_rust",
+            "lib/mteswap/mteswap_rust_kunit.rs",
+            0,
+            $condition
+        )
     };
 }
 
@@ -55,7 +62,10 @@ unsafe impl<T> Sync for Shared<T> {}
 // SAFETY: A case may be all zero: numbers, pointers and functions that may be NULL.
 const END: bindings::kunit_case = unsafe { MaybeUninit::zeroed().assume_init() };
 
-const fn case(name: &'static CStr, run: extern "C" fn(*mut bindings::kunit)) -> bindings::kunit_case {
+const fn case(
+    name: &'static CStr,
+    run: extern "C" fn(*mut bindings::kunit),
+) -> bindings::kunit_case {
     let mut case = END;
     case.run_case = Some(run);
     case.name = name.as_char_ptr();
