@@ -331,8 +331,6 @@ impl<H: Host> Slabs<H> {
         unsafe { wipe(object, bytes) };
         let Some(lock) = self.classes.get(class) else { return };
         let mut list = lock.lock(host);
-        // SAFETY: live, and `list` is its class's lock.
-        let head = unsafe { slab.as_ref() };
         let was_full = head.is_full();
         // SAFETY: the object is the caller's, wiped above, and the lock is held.
         unsafe { Slab::push(slab, object) };

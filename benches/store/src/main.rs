@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     pages::Class,
-    stores::{Dash, Kernel, Ours, Papaya, Scc, Store, Tree},
-    time::Plan,
+    stores::{Art, Dash, Hash, Kernel, Ours, Papaya, Scc, Store, Tree},
+    time::{Place, Plan},
 };
 
 mod count;
@@ -36,6 +36,8 @@ enum What {
     Peers,
     /// threads, placement, operation, store, times the calls of one thread
     Threads,
+    /// growth, entries, operation, store, nanoseconds a call
+    Growth,
     /// memory, class, store, bytes a page
     Memory,
     /// Prints nothing; for callgrind.
@@ -90,6 +92,8 @@ fn main() -> Result<()> {
                 peer(&Dash::default(), &plan);
                 peer(&Scc::default(), &plan);
                 peer(&Papaya::default(), &plan);
+                peer(&Art::default(), &plan);
+                peer(&Hash::default(), &plan);
             }
         }
         What::Threads => {
@@ -98,6 +102,16 @@ fn main() -> Result<()> {
             for _ in 0..rounds {
                 threads(&ours, &plan);
                 threads(&Kernel, &plan);
+            }
+        }
+        What::Growth => {
+            let pages = Class::OneTag.pages()?;
+            for power in (10..=24).step_by(2).filter(|power| 1 << power <= entries) {
+                let plan = Plan::new(&pages, 1 << power, Depth::Deep.swap_type());
+                for _ in 0..rounds {
+                    grown(&Ours::new(), &plan);
+                    grown(&Kernel, &plan);
+                }
             }
         }
         What::Memory => {
@@ -120,12 +134,7 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn print_time(
-    depth: impl AsRef<str>,
-    class: &str,
-    store: &str,
-    samples: Vec<(&str, f64)>,
-) {
+fn print_time(depth: impl AsRef<str>, class: &str, store: &str, samples: Vec<(&str, f64)>) {
     for (operation, ns) in samples {
         println!("time\t{}\t{class}\t{operation}\t{store}\t{ns:.3}", depth.as_ref());
     }
@@ -135,12 +144,23 @@ fn peer<S: Store>(store: &S, plan: &Plan<'_>) {
     print_time("deep", "mixture", S::NAME, time::round(store, plan));
 }
 
+fn grown<S: Store>(store: &S, plan: &Plan<'_>) {
+    for (operation, ns) in time::growth(store, plan) {
+        println!("growth\t{}\t{operation}\t{}\t{ns:.3}", plan.entries, S::NAME);
+    }
+}
+
 fn threads<S: Store>(store: &S, plan: &Plan<'_>) {
-    let alone = time::parallel(store, plan, 1, false);
-    for (placement, disjoint) in [("same type", false), ("own types", true)] {
-        let together = time::parallel(store, plan, 2, disjoint);
+    let places = [
+        ("own types", Place::OwnTypes),
+        ("same type", Place::SameType),
+        ("same leaf", Place::SameLeaf),
+    ];
+    let alone = time::parallel(store, plan, 1, Place::SameType);
+    for (name, place) in places {
+        let together = time::parallel(store, plan, 2, place);
         for ((operation, one), (_, two)) in alone.iter().zip(together) {
-            println!("threads\t{placement}\t{operation}\t{}\t{:.3}", S::NAME, two / one);
+            println!("threads\t{name}\t{operation}\t{}\t{:.3}", S::NAME, two / one);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use anyhow::{Context, Result};
 
 /// Samples of one row, by store.
-type Row = BTreeMap<String, Vec<f64>>;
+pub(super) type Row = BTreeMap<String, Vec<f64>>;
 
 pub(super) const OURS: &str = "ours";
 pub(super) const KERNEL: &str = "kernel";
@@ -23,7 +23,7 @@ pub(super) fn fields(line: &str) -> Result<(Vec<&str>, &str, f64)> {
 }
 
 /// Rows by what was measured, in order of appearance.
-fn rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
+pub(super) fn rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
     let mut rows: Vec<(Vec<String>, Row)> = Vec::new();
     for line in samples.lines() {
         let (key, store, value) = fields(line)?;
@@ -46,7 +46,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     sorted(values)[values.len() / 2]
 }
 
@@ -140,6 +140,19 @@ pub(super) fn threads(samples: &str) -> Result<String> {
         lines.push((median(ours), line));
     }
     Ok(worst_first("| two threads | operation | ours | K |\n|---|---|---|---|\n", lines))
+}
+
+/// How the costs grow with the number of entries.
+pub(super) fn growth(samples: &str) -> Result<String> {
+    let mut table =
+        "| entries | operation | ours, ns | K, ns | times faster |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for (key, row) in rows(samples)? {
+        let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
+        let ratio = kernel / ours;
+        writeln!(table, "| {} | {ours:.1} | {kernel:.1} | {ratio:.2} |", key.join(" | "))?;
+    }
+    Ok(table)
 }
 
 /// Nanoseconds a call of every store.
