@@ -252,6 +252,8 @@ impl<H: Host> Slabs<H> {
 
     /// An object of at least `len` bytes, all zero and aligned to 4, and its exact size.
     /// `None` without memory, or for a `len` of 0 or above [`OBJECT_MAX`].
+    // Not inlined: the caller has an encoder on its stack.
+    #[inline(never)]
     pub(crate) fn alloc(
         &self,
         host: &H,
@@ -322,9 +324,8 @@ impl<H: Host> Slabs<H> {
     /// not used any more.
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
         let slab = slab_of(object);
-        // SAFETY: a live object's slab is live.
+        // SAFETY: a live object's slab is live; class and size never change.
         let head = unsafe { slab.as_ref() };
-        // Without the lock: neither ever changes.
         let (class, bytes) = (usize::from(head.class), head.object_bytes());
         // SAFETY: the object is the caller's, this many bytes.
         unsafe { wipe(object, bytes) };

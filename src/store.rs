@@ -75,6 +75,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ///
     /// # Contexts
     /// Any, with [`AllocFlags::MAY_SLEEP`] only where the caller may sleep.
+    // Inlined always, like all that only passes on: a frame between costs stack.
+    #[inline(always)]
     pub fn save(
         &self,
         entry: SwapEntry,
@@ -216,10 +218,10 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         mut page: impl FnMut(u64) -> Option<S>,
         flags: AllocFlags,
     ) -> Result<()> {
-        let (0, Some(entry)) = (range.len().wrapping_sub(1), range.get(0)) else {
+        if range.len() > 1 {
             return self.save_staged(range, page, flags);
-        };
-        page(0).map_or(Ok(()), |tags| self.save(entry, &tags, flags))
+        }
+        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
     }
 
     fn save_staged<S: TagSource>(

@@ -23,7 +23,7 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             let mut bytes = vec![0xa5; len + 5];
             assert_eq!(encoder.write(words, &mut bytes), Some(len));
             assert_eq!(bytes[len..], [0; 5]);
-            assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice()), Ok(len));
+            assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice(), true), Ok(len));
             assert_eq!(out, words);
             assert_eq!(encoder.write(words, &mut bytes[..len - 1]), None);
             len
@@ -224,7 +224,7 @@ fn codec_a_source_that_changes_stays_in_bounds() {
         let Form::Bytes(len) = encoder.read(&source) else { continue };
         let mut out = vec![0; len];
         if let Some(used) = encoder.write(&source, &mut out) {
-            assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256]), Ok(used));
+            assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256], true), Ok(used));
         }
         let mut wire = vec![0; encoded_max::<Page16K>()];
         let len = encode::<Page16K>(&source, &mut wire).unwrap();
@@ -268,4 +268,29 @@ fn tag_2_every_page_of_the_real_maps_comes_back() {
     let mean = bytes as f64 / pages as f64;
     println!("{pages} pages, {mean:.2} bytes a page");
     assert!(mean < 24.0, "{mean} bytes a page");
+}
+
+#[test]
+fn codec_inspection_agrees_with_what_is_encoded() {
+    let mut chosen = [0; 6];
+    for (name, words) in real_maps() {
+        for page in words.chunks_exact(16) {
+            let page: [u64; 16] = page.try_into().unwrap();
+            let choice = inspect::inspect(&page);
+            let least = choice.bytes.iter().flatten().min();
+            assert_eq!(choice.bytes[choice.chosen].as_ref(), least, "{name}");
+            let mut wire = [0; 129];
+            let len = encode::<Page4K>(&page, &mut wire).unwrap();
+            let payload = match wire[0] {
+                0xa2 | 0xa3 => len - 1,
+                _ => 0,
+            };
+            assert_eq!(choice.bytes[choice.chosen], Some(payload), "{name}");
+            chosen[choice.chosen] += 1;
+        }
+    }
+    // No program's page needs to be raw; noise does.
+    assert!(chosen[..5].iter().all(|count| *count > 0), "{chosen:?}");
+    let mut random = Random(3);
+    assert_eq!(inspect::inspect(&[(); 16].map(|()| random.next())).chosen, 5);
 }

@@ -4,7 +4,7 @@ use super::{
     leaf::{Leaf, Word},
     memory::Memory,
     node::{Child, FANOUT, Node},
-    tree::Root,
+    tree::{Job, Root, Then},
 };
 use crate::{
     error::{Error, Result},
@@ -32,7 +32,7 @@ pub(crate) struct LeafGuard<'a, H: Host> {
 }
 
 /// One pin in a leaf's count; records are counted below it.
-const PIN: u16 = 128;
+pub(super) const PIN: u16 = 128;
 
 impl<'a, H: Host> LeafGuard<'a, H> {
     pub(super) fn new(
@@ -112,6 +112,20 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         replaced
     }
 
+    /// Does what room was made for, and unlocks the leaf, which is not empty after that.
+    #[inline(always)]
+    pub(super) fn finish(mut self, job: Job) -> Result<Word> {
+        match job.then {
+            // The leaf was made to hold it.
+            Then::Replace => self.replace_known(job.position, job.word).ok_or(Error::NoMemory),
+            Then::Pin => {
+                let pinned = self.pin();
+                self.unlock();
+                pinned.map(|()| core::ptr::null_mut())
+            }
+        }
+    }
+
     /// Unlocks the leaf, whose count is not 0.
     #[inline]
     fn unlock(self) {
@@ -172,18 +186,19 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         (self.position ^ position) < FANOUT as u64
     }
 
-    /// Takes the leaf out of its tree, records and all. `Err` with the guard where a pin
-    /// forbids it.
-    pub(crate) fn detach(self) -> core::result::Result<Detached<'a, H>, Self> {
-        if self.count() >= PIN {
-            return Err(self);
-        }
+    /// True if a pin keeps the leaf linked.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.count() >= PIN
+    }
+
+    /// Takes the leaf out of its tree, records and all; it is not pinned.
+    pub(super) fn detach(self) -> Detached<'a, H> {
         // What its drop does, but for giving the leaf back.
         let mut guard = core::mem::ManuallyDrop::new(self);
         guard.set_count(0);
         guard.root.unlink(guard.shared, guard.node, guard.position);
         guard.shared.host.exit(guard.cookie);
-        Ok(Detached { shared: guard.shared, leaf: guard.leaf })
+        Detached { shared: guard.shared, leaf: guard.leaf }
     }
 
     fn count(&self) -> u16 {

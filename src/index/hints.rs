@@ -8,10 +8,10 @@ use crate::{
     sync::{AtomicPtr, Ordering},
 };
 
-/// Places for hints, each for 4096 entries: 16 GiB of 4 KiB pages before two nodes share a
+/// Places for hints, each for 4096 entries: 8 GiB of 4 KiB pages before two nodes share a
 /// place and one of them is found by walking. A model of all interleavings has two places, so
 /// that nodes share them.
-const PLACES: usize = if cfg!(loom) { 2 } else { 1024 };
+const PLACES: usize = if cfg!(loom) { 2 } else { 512 };
 
 /// The node last linked above the leaves of each of many stretches of positions.
 ///

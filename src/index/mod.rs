@@ -60,7 +60,7 @@ const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
 
 /// Words taken off a leaf in one go, to be let go of once it is unlocked.
-const BATCH: usize = 8;
+const BATCH: usize = 4;
 
 impl<H: Host> Index<H> {
     pub(crate) const fn new(host: H) -> Self {
@@ -219,12 +219,11 @@ impl<H: Host> Index<H> {
         {
             let end = position | SLOT_MASK;
             let whole = position & SLOT_MASK == 0 && end <= last;
-            next = match if whole { leaf.detach() } else { Err(leaf) } {
-                Ok(detached) => {
-                    detached.for_each(&mut each);
-                    end.checked_add(1)
-                }
-                Err(leaf) => drain_some(leaf, position, end.min(last), &mut each),
+            next = if whole && !leaf.is_pinned() {
+                leaf.detach().for_each(&mut each);
+                end.checked_add(1)
+            } else {
+                drain_some(leaf, position, end.min(last), &mut each)
             };
         }
     }
@@ -313,6 +312,7 @@ impl<H: Host> Index<H> {
 
 /// Takes words out of a leaf, from `first` to `last` or as many as can be kept until it is
 /// unlocked; returns where to go on.
+#[inline(always)]
 fn drain_some<H: Host>(
     mut leaf: LeafGuard<'_, H>,
     first: u64,
@@ -365,7 +365,7 @@ impl<'a, H: Host> Staged<'a, H> {
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
     /// was staged, and this what was there. On an error the index is as before.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
         let mut next = Some(self.range.first());
         while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
@@ -436,6 +436,7 @@ impl<'a, H: Host> Staged<'a, H> {
     }
 
     /// Ends the staging: hands every word that is staged now to `each`.
+    #[inline(never)]
     pub(crate) fn finish(self, each: impl FnMut(Word)) {
         let (first, last) = (self.range.first().raw(), self.range.last().raw());
         self.index.drain_root(&self.root, first | STAGED, last | STAGED, each);

@@ -10,17 +10,22 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod install;
+mod kernel;
 mod ktap;
 mod kunit;
 mod library;
 mod lint;
 mod maps;
+mod memory;
+mod readme;
 mod results;
 mod run;
 mod semantics;
 mod stack;
 mod steps;
 mod symbols;
+mod tags;
 mod test;
 mod test_mte;
 mod toolchain;
@@ -37,10 +42,12 @@ struct Cli {
 enum Verb {
     /// Everything that must hold: lints, tests, suites, semantics
     Test(test::Args),
-    /// Run the KUnit suites in user space, for every page size, and print KTAP
+    /// Run the KUnit suites: in user space for every page size, or in a kernel (--arch)
     Kunit(kunit::Args),
     /// Measure the store beside Linux's xarray: time, instructions, memory
     Bench(bench::Args),
+    /// Bytes a page that real tag maps cost, index and payload, beside Linux's
+    Memory(memory::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -53,6 +60,8 @@ enum Verb {
     Stack(stack::Args),
     /// What the C library exports, wants and weighs; that it cannot panic
     Symbols(symbols::Args),
+    /// Look at tag maps: rows of granules, statistics, what each format would cost
+    Tags(tags::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
 }
@@ -63,12 +72,14 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::Kunit(args) => kunit::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Memory(args) => memory::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),
         Verb::Header(args) => header::run(args),
         Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
+        Verb::Tags(args) => tags::run(args),
         Verb::TestMte(args) => test_mte::run(args),
     };
     match done {

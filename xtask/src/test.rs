@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, lint, results,
+    deps, install, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
@@ -25,9 +25,28 @@ pub(crate) fn run(args: Args) -> Result<()> {
     lint::all(&mut steps)?;
     suites(&mut steps, args.quick)?;
     if !args.quick {
+        library(&mut steps)?;
         steps.check("semantics", semantics::check);
     }
     steps.finish();
+    Ok(())
+}
+
+/// What the C library has to be, as checks of `steps`.
+fn library(steps: &mut Steps) -> Result<()> {
+    let xtask = std::env::current_exe()?;
+    let verb = |arguments: &[&str]| {
+        let mut command = Command::new(&xtask);
+        command.args(arguments);
+        command
+    };
+    steps.command("header", Prints::Words, &mut verb(&["header", "--check"]));
+    steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
+    steps.command("stack", Prints::Words, &mut verb(&["stack"]));
+    steps.command("memory", Prints::Words, &mut verb(&["memory"]));
+    steps.check("pkg-config", install::check);
+    steps.check("README", readme::check);
+    steps.check("tag maps", maps::check);
     Ok(())
 }
 
@@ -37,6 +56,13 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
     if quick {
         return Ok(());
     }
+    // Stands apart, as a copy of it would.
+    steps.command(
+        "template",
+        Prints::Libtest,
+        cargo(&["test", "--manifest-path", "examples/template/Cargo.toml"])
+            .args(["--target-dir", "target/template"]),
+    );
     // Optimised code frees and zeroes differently (TAG-12), and races differently.
     steps.command(
         "tests release",
