@@ -161,7 +161,8 @@ impl Layout {
     /// Chooses, and says what each format that has runs would have cost.
     pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
         self.reset();
-        let ends = self.look_for_cells(block, boundaries);
+        // Never given up early: what every format costs is the question.
+        let ends = self.look_for_cells(block, 0);
         let cells = ends.and_then(|ends| self.add_ends(ends));
         let costs = self.costs(block.boundaries() as usize, cells);
         self.choose(block);
