@@ -6,6 +6,9 @@ use super::{
     runs::BITMAP_BYTES,
 };
 
+/// So many boundaries are too many for a bitmap with a tag for each run, and for a list.
+const TOO_MANY: usize = 2 * (ENCODED_MAX - BITMAP_BYTES - 1);
+
 /// What must be known of a block to choose a format, found in one pass, and the choice.
 pub(super) struct Layout {
     format: Format,
@@ -52,7 +55,7 @@ impl Layout {
         self.reset();
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
-            let ends = self.look_for_cells(block);
+            let ends = self.look_for_cells(block, boundaries);
             let cells = ends.and_then(|ends| self.add_ends(ends));
             self.choose_shortest(boundaries, cells);
         }
@@ -76,7 +79,7 @@ impl Layout {
 
     /// Goes through the cells; `None` where those that are whole have too many shapes.
     #[inline(never)]
-    fn look_for_cells(&mut self, block: &Block) -> Option<Ends> {
+    fn look_for_cells(&mut self, block: &Block, boundaries: usize) -> Option<Ends> {
         let mut ends = Ends { count: 0, first: None, last: None };
         let mut fits = true;
         let mut parity = 0;
@@ -102,6 +105,9 @@ impl Layout {
                     shape = its;
                     fits = self.shapes.add(&cell).is_some();
                 }
+            }
+            if !fits && !self.alternate && boundaries >= TOO_MANY {
+                break;
             }
         }
         self.zero_first = self.alternate && block.tag(0) == 0;
@@ -155,7 +161,8 @@ impl Layout {
     /// Chooses, and says what each format that has runs would have cost.
     pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
         self.reset();
-        let ends = self.look_for_cells(block);
+        // Never given up early: what every format costs is the question.
+        let ends = self.look_for_cells(block, 0);
         let cells = ends.and_then(|ends| self.add_ends(ends));
         let costs = self.costs(block.boundaries() as usize, cells);
         self.choose(block);
