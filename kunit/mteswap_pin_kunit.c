@@ -323,6 +323,9 @@ static int work(void *data)
 			if (i % 2)
 				cond_resched();
 		}
+		/* One CPU without preemption may give the evictor no turn at all. */
+		if (!bad)
+			bad = swap_out(machine, &machine->ptes[round % PAGES]);
 	}
 	atomic_inc(&machine->working);
 	return bad;

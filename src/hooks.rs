@@ -216,16 +216,24 @@ pub fn restore_folio<'p, T: KeepTags, M: TagMemory + 'p>(
     page: impl Fn(u64) -> Option<Page<'p, M>>,
 ) -> Result<u64> {
     check_folio::<T, M>(range, &page)?;
-    let restored = (0..range.len())
-        .filter_map(|index| Some((range.get(index)?, page(index)?)))
-        // Asked first, so that a refault decodes nothing, and a page without a record is not
-        // locked against others for nothing.
-        .filter(|(entry, page)| !page.flags().is_tagged() && store.has_tags(*entry))
-        .filter(|(entry, page)| page.tag_with(|memory| store.restore_page(*entry, memory)))
-        .count();
+    let mut restored = 0_u64;
+    for index in 0..range.len() {
+        if let (Some(entry), Some(page)) = (range.get(index), page(index)) {
+            restored = restored.wrapping_add(restore_page(store, entry, page).into());
+        }
+    }
     // Ordering: tags and flags before the PTE that the caller sets next (HOOK-8).
     fence(Ordering::Release);
-    Ok(restored as u64)
+    Ok(restored)
+}
+
+/// True if the page was not tagged and is now.
+fn restore_page<T: KeepTags, M: TagMemory>(store: &T, entry: SwapEntry, page: Page<'_, M>) -> bool {
+    // Asked first, so that a refault decodes nothing, and a page without a record is not
+    // locked against others for nothing.
+    !page.flags().is_tagged()
+        && store.has_tags(entry)
+        && page.tag_with(|memory| store.restore_page(entry, memory))
 }
 
 /// Drops every record of an area: at swapoff, after the last page came back (HOOK-4).

@@ -53,6 +53,11 @@
 #[cfg(test)]
 extern crate std;
 
+/// The README's program.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod codec;
 pub mod entry;
 pub mod error;

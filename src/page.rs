@@ -39,18 +39,23 @@ bitflags! {
     }
 }
 
+/// The number of a flag's one bit.
+const fn number(flag: PageFlags) -> u8 {
+    flag.bits().trailing_zeros() as u8
+}
+
 /// A page's flag word, and which of its bits are the protocol's.
 ///
 /// All other bits are the owner's and left alone. Two of these are equal if they are one page's:
 /// the same word and bits.
 ///
 /// # Invariants
-/// `tagged` and `lock` have one bit each, and not the same.
+/// `tagged` and `lock` are numbers of bits of a word, and not the same.
 #[derive(Debug, Clone, Copy)]
 pub struct FlagWord<'a> {
     word: &'a AtomicUsize,
-    tagged: usize,
-    lock: usize,
+    tagged: u8,
+    lock: u8,
 }
 
 impl<'a> FlagWord<'a> {
@@ -58,7 +63,7 @@ impl<'a> FlagWord<'a> {
     #[must_use]
     pub const fn new(word: &'a AtomicUsize) -> Self {
         // INVARIANT: two different constants of one bit each.
-        Self { word, tagged: PageFlags::TAGGED.bits(), lock: PageFlags::LOCK.bits() }
+        Self { word, tagged: number(PageFlags::TAGGED), lock: number(PageFlags::LOCK) }
     }
 
     /// A word whose bits number `tagged` and `lock` are the protocol's, as PG_arch_2 and
@@ -67,8 +72,18 @@ impl<'a> FlagWord<'a> {
         if tagged == lock || tagged >= usize::BITS || lock >= usize::BITS {
             return Err(Error::Invalid);
         }
-        // INVARIANT: two different powers of two, as just checked.
-        Ok(Self { word, tagged: 1 << tagged, lock: 1 << lock })
+        // INVARIANT: as just checked.
+        Ok(Self { word, tagged: tagged as u8, lock: lock as u8 })
+    }
+
+    /// The bit that says "tagged".
+    const fn tagged(self) -> usize {
+        1 << (self.tagged as u32 & (usize::BITS - 1))
+    }
+
+    /// The bit that says "someone writes its tags".
+    const fn lock(self) -> usize {
+        1 << (self.lock as u32 & (usize::BITS - 1))
     }
 
     /// True if the page is tagged; then tags read from now on are those that were published
@@ -78,7 +93,7 @@ impl<'a> FlagWord<'a> {
     /// Any.
     #[must_use]
     pub fn is_tagged(self) -> bool {
-        let tagged = self.word.load(Ordering::Relaxed) & self.tagged != 0;
+        let tagged = self.word.load(Ordering::Relaxed) & self.tagged() != 0;
         if tagged {
             self.order_reads();
         }
@@ -95,7 +110,7 @@ impl<'a> FlagWord<'a> {
         // a store-release, as Linux has smp_wmb() before set_bit(): tags are written by STG and
         // STGM, and a barrier (DMB) is what orders these beyond doubt. Pairs with `order_reads`.
         fence(Ordering::Release);
-        self.word.fetch_or(self.tagged, Ordering::Relaxed);
+        self.word.fetch_or(self.tagged(), Ordering::Relaxed);
     }
 
     /// Asks for the duty to write this page's tags (`try_page_mte_tagging`, FLAG-3).
@@ -124,15 +139,15 @@ impl<'a> FlagWord<'a> {
         let mut left = spins;
         loop {
             let mut word = self.word.load(Ordering::Relaxed);
-            if word & (self.tagged | self.lock) == 0 {
+            if word & (self.tagged() | self.lock()) == 0 {
                 // Ordering: Acquire, so that our tag writes stay behind those of a predecessor
                 // who gave the duty up (the Release in `abandon_tagging`).
-                word = self.word.fetch_or(self.lock, Ordering::Acquire);
-                if word & (self.tagged | self.lock) == 0 {
+                word = self.word.fetch_or(self.lock(), Ordering::Acquire);
+                if word & (self.tagged() | self.lock()) == 0 {
                     return Ok(Some(TaggingGuard { flags: self }));
                 }
             }
-            if word & self.tagged != 0 {
+            if word & self.tagged() != 0 {
                 self.order_reads();
                 return Ok(None);
             }
@@ -149,8 +164,8 @@ impl<'a> FlagWord<'a> {
     pub fn abandon_tagging(self) {
         // Ordering: Release, so that what we wrote stays before what the next one writes.
         // The holder alone sets the flag, so it cannot come between the two.
-        if self.word.load(Ordering::Relaxed) & self.tagged == 0 {
-            self.word.fetch_and(!self.lock, Ordering::Release);
+        if self.word.load(Ordering::Relaxed) & self.tagged() == 0 {
+            self.word.fetch_and(!self.lock(), Ordering::Release);
         }
     }
 
@@ -161,7 +176,7 @@ impl<'a> FlagWord<'a> {
     /// # Contexts
     /// Any; both words belong to the caller, as the pages of a frozen folio do.
     pub fn inherit(self, head: Self, mask: usize) {
-        let mask = mask & !(self.tagged | self.lock);
+        let mask = mask & !(self.tagged() | self.lock());
         let bits = head.word.load(Ordering::Relaxed) & mask;
         // Ordering: none. A split is published by unfreezing the page's reference count.
         self.word.fetch_and(!mask, Ordering::Relaxed);

@@ -248,3 +248,53 @@ fn tag_13_a_restore_beside_replacement_and_invalidation_is_whole_or_nothing() {
     assert_eq!(host.held(), 0);
     assert_eq!(host.entered(), 0);
 }
+
+/// With one leaf locked by somebody who does not come back, everything goes on elsewhere.
+#[test]
+fn tag_17_a_locked_leaf_holds_up_no_call_on_another() {
+    let host = TestHost::new();
+    let store = TagStore::<_, Page4K>::new(host.clone());
+    // Neighbours in the same node, entries of other types, and far ones.
+    let others =
+        [entry(1, 0), entry(1, 63), entry(1, 128), entry(1, 4095), entry(1, 1 << 30), entry(0, 64)];
+    for number in 0..192 {
+        store.save(entry(1, number), source::<Page4K>(number).as_slice(), SLEEP).unwrap();
+    }
+    let locked = store.index.find(entry(1, 64 + 9)).unwrap();
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            for (at, number) in others.into_iter().zip(1u64..) {
+                for number in [number, number + 1, number + 2] {
+                    store.save(at, source::<Page4K>(number).as_slice(), SLEEP).unwrap();
+                    assert_eq!(restored(&store, at).unwrap(), source::<Page4K>(number));
+                    assert!(store.contains(at));
+                }
+                store.invalidate(at);
+                assert_eq!(restored(&store, at), None);
+            }
+            // From right behind the locked leaf on.
+            let behind = EntryRange::new(entry(1, 128), 300).unwrap();
+            store.save_range(behind, |i| Some(tags::<Page4K>(i)), SLEEP).unwrap();
+            let mut found = vec![[0u64; 16]; 300];
+            let mut rest = found.iter_mut();
+            assert_eq!(store.restore_range(behind, |_| rest.next()), 300);
+            store.invalidate_range(behind);
+            store.save(entry(1, 3), source::<Page4K>(5).as_slice(), SLEEP).unwrap();
+            store.move_record(entry(1, 3), entry(7, 1 << 50), SLEEP).unwrap();
+            store.invalidate_area(SwapType::new(7).unwrap());
+            store.reserve(70).unwrap();
+            store.reserve(0).unwrap();
+            let mut words = [0u64; 16];
+            assert_eq!(store.next(entry(1, 0), &mut words), Some(entry(1, 1)));
+        });
+        calls.join().unwrap();
+    });
+    // The records of the locked leaf are as they were; looking at one takes no lock where it
+    // is inline, as every third of these.
+    assert_eq!(restored(&store, entry(1, 66)).unwrap(), source::<Page4K>(66));
+    drop(locked);
+    for number in 64..128 {
+        let found = restored(&store, entry(1, number));
+        assert_eq!(found.unwrap(), source::<Page4K>(number), "{number}");
+    }
+}

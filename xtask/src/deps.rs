@@ -89,6 +89,8 @@ fn may_install() -> bool {
 fn apt(arguments: &[&str]) -> Result<()> {
     run::run(
         Command::new("apt-get")
+            // Another that installs something is waited for.
+            .args(["-o", "DPkg::Lock::Timeout=600"])
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")
             .stdin(Stdio::null())

@@ -71,8 +71,10 @@ pub(crate) fn functions(listing: &str, arch: Arch) -> Result<Vec<Function>> {
             } else if let Some(text) = fields.next() {
                 // Objdump's comments, and how it parts operation and operands, vary.
                 let text = [text].into_iter().chain(fields).collect::<Vec<_>>().join(" ");
-                let text = text.split(['#', ';']).next().unwrap_or_default();
-                let text = text.split(" //").next().unwrap_or_default();
+                // In Arm's, `#` begins a number.
+                let comment = if arch == Arch::X86 { '#' } else { ';' };
+                let text = text.split(comment).next().unwrap_or_default();
+                let text = text.split("//").next().unwrap_or_default();
                 let text = text.strip_prefix("notrack ").unwrap_or(text);
                 let (op, args) = text.split_once(' ').unwrap_or((text, ""));
                 body.push(Instruction {

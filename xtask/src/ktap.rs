@@ -82,6 +82,9 @@ pub(crate) fn read(document: &str) -> Report {
     reader.finish()
 }
 
+/// The level that the parameters of a case stand at.
+const PARAMETERS: usize = 2;
+
 #[derive(Debug, Default)]
 struct Level {
     name: String,
@@ -156,8 +159,14 @@ impl Reader {
 
     /// Ends the levels deeper than `depth`, and holds each to its plan.
     fn close_below(&mut self, depth: usize) {
-        for level in self.levels.drain(depth.min(self.levels.len())..) {
-            if level.planned != Some(level.seen) {
+        let first = depth.min(self.levels.len());
+        for (depth, level) in (first..).zip(self.levels.drain(first..)) {
+            // Kernels before 6.18 count a case's parameters without a plan.
+            let kept = match level.planned {
+                None => depth >= PARAMETERS && level.seen > 0,
+                Some(planned) => planned == level.seen,
+            };
+            if !kept {
                 let planned = level.planned.map_or("no plan".to_owned(), |n| n.to_string());
                 let name = if level.name.is_empty() { "the document" } else { &level.name };
                 self.report.faults.push(format!("{name}: {planned} planned, {} seen", level.seen));

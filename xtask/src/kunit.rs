@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    kernel,
     ktap::{Counts, Reader, Report},
     library::{Library, PAGE_SHIFTS, compiler},
     maps,
@@ -38,9 +39,14 @@ pub(crate) struct Args {
     /// Put faults into the library, one after the other, and expect the suites to fail
     #[arg(long)]
     negative: bool,
+    #[command(flatten)]
+    kernel: kernel::kunit::InKernel,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if let Some(arch) = args.kernel.arch {
+        return kernel::kunit::run(&args.kernel, arch, args.filter.as_deref());
+    }
     let shifts = match args.page_shift {
         Some(shift) if PAGE_SHIFTS.contains(&shift) => vec![shift],
         Some(shift) => bail!("no page size has a shift of {shift}: 12, 14 or 16"),
@@ -114,6 +120,17 @@ fn run_all(suites: &[Suites], filter: Option<&str>) -> Result<()> {
     ensure!(sum.total() > 0, "no case matches {:?}", filter.unwrap_or("*"));
     ensure!(sum.failed == 0, "{} cases failed", sum.failed);
     Ok(())
+}
+
+/// What the suites report here for pages of 2^`shift` bytes: what they have to report
+/// elsewhere, too.
+pub(crate) fn in_user_space(shift: u32, filter: Option<&str>) -> Result<Report> {
+    let suites = Suites::build(shift, Build { asan: false, faults: false })?;
+    let (report, ok) = suites.run(filter, None, |_| {})?;
+    let faults = suites.faults(&report, filter)?;
+    ensure!(report.cases().count() > 0, "no case matches {:?}", filter.unwrap_or("*"));
+    ensure!(ok && faults.is_empty(), "the suites fail in user space: run `cargo xtask kunit`");
+    Ok(report)
 }
 
 /// Runs the suites once for each fault; every one of them has to be noticed.

@@ -10,11 +10,14 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod kernel;
 mod ktap;
 mod kunit;
 mod library;
 mod lint;
 mod maps;
+mod memory;
+mod readme;
 mod results;
 mod run;
 mod semantics;
@@ -37,10 +40,12 @@ struct Cli {
 enum Verb {
     /// Everything that must hold: lints, tests, suites, semantics
     Test(test::Args),
-    /// Run the KUnit suites in user space, for every page size, and print KTAP
+    /// Run the KUnit suites: in user space for every page size, or in a kernel (--arch)
     Kunit(kunit::Args),
     /// Measure the store beside Linux's xarray: time, instructions, memory
     Bench(bench::Args),
+    /// Bytes a page that real tag maps cost, index and payload, beside Linux's
+    Memory(memory::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(args),
         Verb::Kunit(args) => kunit::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Memory(args) => memory::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),

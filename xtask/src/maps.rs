@@ -5,14 +5,15 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::run;
 
 /// Bytes of the record of one 4 KiB page.
-const RECORD: usize = 128;
+pub(crate) const RECORD: usize = 128;
 
 /// Where the maps are: the folder named by `MTESWAP_TAG_MAPS`, else `tests/tags`.
 pub(crate) fn dir() -> PathBuf {
@@ -36,9 +37,48 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Writes the C file that defines `mteswap_kunit_maps()`. The records are taken in
-/// by the assembler, so it is as quick for 6 MB as for one.
+/// Sees to it that the maps that come with the crate are those of their manifest: each is
+/// there, of as many pages, and of the same sum.
+pub(crate) fn check() -> Result<()> {
+    let dir = run::root().join("tests/tags");
+    let manifest = fs::read_to_string(dir.join("MANIFEST.tsv"))?;
+    let mut sums = String::new();
+    let mut named = Vec::new();
+    for line in manifest.lines().skip(1) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [name, _, _, pages, _, sum] = fields[..] else {
+            bail!("MANIFEST.tsv has a line of {} fields: {line}", fields.len());
+        };
+        let file = dir.join(name).with_extension("tags");
+        let bytes = fs::metadata(&file).with_context(|| format!("no {}", file.display()))?.len();
+        let pages: u64 = pages.parse().with_context(|| format!("{name}: {pages} pages"))?;
+        ensure!(
+            bytes == pages * RECORD as u64,
+            "{name} has {bytes} bytes, not those of {pages} pages"
+        );
+        writeln!(sums, "{sum}  {}", file.display())?;
+        named.push(file);
+    }
+    named.sort();
+    ensure!(named == files(&dir)?, "MANIFEST.tsv does not name the maps in {}", dir.display());
+    let list = run::root().join("target/mteswap/tags.sha256");
+    fs::create_dir_all(run::root().join("target/mteswap"))?;
+    fs::write(&list, sums)?;
+    run::run(Command::new("sha256sum").args(["--check", "--quiet", "--strict"]).arg(list))
+}
+
+/// Writes [`c_file`] where it does not say the same already: what is made of it stays good.
 pub(crate) fn write_c(dir: &Path, to: &Path) -> Result<()> {
+    let code = c_file(dir)?;
+    if fs::read_to_string(to).is_ok_and(|there| there == code) {
+        return Ok(());
+    }
+    fs::write(to, code).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// The C file that defines `mteswap_kunit_maps()`. The records are taken in by the
+/// assembler, so it is as quick for 6 MB as for one.
+pub(crate) fn c_file(dir: &Path) -> Result<String> {
     let mut code = String::from("// SPDX-License-Identifier: MIT OR Apache-2.0\n");
     let mut table = String::new();
     code.push_str("/* Made by cargo xtask from the tag maps. */\n#include \"mteswap_kunit.h\"\n");
@@ -66,9 +106,5 @@ pub(crate) fn write_c(dir: &Path, to: &Path) -> Result<()> {
         "\nstatic const struct mk_map maps[] = {{\n{table}\t{{}}\n}};\n\n\
          const struct mk_map *mteswap_kunit_maps(void)\n{{\n\treturn maps;\n}}\n"
     )?;
-    // Left alone where it says the same: what is made of it stays good.
-    if fs::read_to_string(to).is_ok_and(|there| there == code) {
-        return Ok(());
-    }
-    fs::write(to, code).with_context(|| format!("cannot write {}", to.display()))
+    Ok(code)
 }

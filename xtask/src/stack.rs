@@ -162,16 +162,24 @@ impl Graph {
 
 /// The end of a mangled path, to be read by people.
 fn short(name: &str) -> String {
-    let Some(mut rest) = name.strip_prefix("_ZN") else { return name.to_owned() };
-    let mut parts = Vec::new();
-    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0) {
-        let Ok(len) = rest[..digits].parse::<usize>() else { break };
-        let Some(part) = rest.get(digits..digits + len) else { break };
-        parts.push(part);
-        rest = &rest[digits + len..];
+    // Without the hash.
+    let path = format!("{:#}", rustc_demangle::demangle(name));
+    // Generic arguments stand between `<` and `>`; only what is outside of them says where.
+    let mut depth = 0;
+    let mut parts = vec![String::new()];
+    let mut before = ' ';
+    for letter in path.chars() {
+        match letter {
+            '<' => depth += 1,
+            '>' if before != '-' => depth -= 1,
+            ':' if depth == 0 && before == ':' => parts.push(String::new()),
+            ':' => {}
+            _ if depth == 0 => parts.last_mut().into_iter().for_each(|part| part.push(letter)),
+            _ => {}
+        }
+        before = letter;
     }
-    // The last part is a hash.
-    parts.pop();
+    parts.retain(|part| !part.is_empty());
     let skip = parts.len().saturating_sub(2);
-    parts[skip..].join("::").replace("$LT$", "<").replace("$GT$", ">").replace("$C$", ",")
+    if parts.is_empty() { path } else { parts[skip..].join("::") }
 }

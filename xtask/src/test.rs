@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, lint, results,
+    deps, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
@@ -25,9 +25,27 @@ pub(crate) fn run(args: Args) -> Result<()> {
     lint::all(&mut steps)?;
     suites(&mut steps, args.quick)?;
     if !args.quick {
+        library(&mut steps)?;
         steps.check("semantics", semantics::check);
     }
     steps.finish();
+    Ok(())
+}
+
+/// What the C library has to be, as checks of `steps`.
+fn library(steps: &mut Steps) -> Result<()> {
+    let xtask = std::env::current_exe()?;
+    let verb = |arguments: &[&str]| {
+        let mut command = Command::new(&xtask);
+        command.args(arguments);
+        command
+    };
+    steps.command("header", Prints::Words, &mut verb(&["header", "--check"]));
+    steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
+    steps.command("stack", Prints::Words, &mut verb(&["stack"]));
+    steps.command("memory", Prints::Words, &mut verb(&["memory"]));
+    steps.check("README", readme::check);
+    steps.check("tag maps", maps::check);
     Ok(())
 }
 

@@ -1,0 +1,25 @@
+//! Real kernels: their source, our directory laid into it, built, booted and listened to.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `cache` | the folder where all of it is kept, and how a thing gets in whole |
+//! | `step` | a line with its time for each long piece of work |
+//! | `apt` | Debian packages unpacked into the cache, not installed |
+//! | `source` | a Linux 6.12 tree: Debian's, or the user's |
+//! | `overlay` | a copy of it with our files in, and a few lines of its own changed |
+//! | `build` | configuration and make, in a folder outside of the tree |
+//! | `qemu` | a QEMU whose MTE works |
+//! | `initramfs` | what a guest finds when it starts |
+//! | `guest` | a boot, until the guest says how it ended |
+//! | `kunit` | the suites in all of these |
+
+pub(crate) mod apt;
+pub(crate) mod build;
+pub(crate) mod cache;
+pub(crate) mod guest;
+pub(crate) mod initramfs;
+pub(crate) mod kunit;
+pub(crate) mod overlay;
+pub(crate) mod qemu;
+pub(crate) mod source;
+pub(crate) mod step;

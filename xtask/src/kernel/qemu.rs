@@ -1,0 +1,123 @@
+//! A QEMU for arm64 guests with MTE: the one in PATH, or one of Debian's in the cache.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    apt::{self, Apt},
+    cache::{Cache, remove},
+    step::Step,
+};
+use crate::{deps, run};
+
+const PROGRAM: &str = "qemu-system-aarch64";
+/// Before, in system mode, all granules of a page shared one tag.
+const OLDEST: u32 = 8;
+
+pub(crate) struct Qemu {
+    program: PathBuf,
+    /// Where it was unpacked, if it is not installed.
+    unpacked: Option<PathBuf>,
+    /// As 10.0.2.
+    pub(crate) version: String,
+}
+
+impl Qemu {
+    /// The one that `MTESWAP_QEMU` names; else the one in PATH, if it is new enough; else
+    /// one from Debian, for bookworm from its backports.
+    ///
+    /// # Errors
+    /// One line, where none is to be had or the one named is too old.
+    pub(crate) fn find(cache: &Cache) -> Result<Self> {
+        if let Some(named) = std::env::var_os("MTESWAP_QEMU") {
+            let qemu = Self::at(PathBuf::from(named), None)?;
+            let (program, version) = (qemu.program.display(), &qemu.version);
+            ensure!(
+                qemu.is_new_enough(),
+                "{program} is QEMU {version}: its MTE is broken, {OLDEST} or newer is needed"
+            );
+            return Ok(qemu);
+        }
+        if let Some(program) = deps::find(PROGRAM) {
+            let qemu = Self::at(program, None)?;
+            if qemu.is_new_enough() {
+                return Ok(qemu);
+            }
+            eprintln!("QEMU {} in PATH is too old for MTE: using one in the cache", qemu.version);
+        }
+        let folder = fetch(cache).with_context(|| {
+            format!("no QEMU {OLDEST} or newer: install one, or name it in MTESWAP_QEMU")
+        })?;
+        let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
+        ensure!(qemu.is_new_enough(), "Debian's QEMU {} is too old for MTE", qemu.version);
+        Ok(qemu)
+    }
+
+    fn at(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Self> {
+        let mut qemu = Self { program, unpacked, version: String::new() };
+        let said = run::output(qemu.command().arg("--version"))?;
+        let version = said.split_whitespace().nth(3).unwrap_or_default();
+        qemu.version = version.trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        Ok(qemu)
+    }
+
+    fn is_new_enough(&self) -> bool {
+        let major = self.version.split('.').next().and_then(|part| part.parse::<u32>().ok());
+        major.is_some_and(|major| major >= OLDEST)
+    }
+
+    /// The program, able to find its libraries and its data.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(folder) = &self.unpacked {
+            let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
+            let libraries = ["usr/lib", "lib"].map(|lib| folder.join(lib).join(&triple));
+            let path = libraries.map(|path| path.display().to_string()).join(":");
+            command
+                .env("LD_LIBRARY_PATH", path)
+                .arg("-L")
+                .arg(folder.join("usr/share/qemu"))
+                .arg("-L")
+                .arg(folder.join("usr/share/ipxe/qemu"));
+        }
+        command
+    }
+
+    /// A machine with MTE, its console on stdin and stdout, and no way to start again.
+    pub(crate) fn machine(&self, cpus: u32, memory_mib: u32) -> Command {
+        let mut command = self.command();
+        command
+            .args(["-M", "virt,mte=on,gic-version=3", "-cpu", "max", "-nographic", "-no-reboot"])
+            .args(["-nic", "none"])
+            .args(["-smp", &cpus.to_string(), "-m", &memory_mib.to_string()]);
+        command
+    }
+}
+
+fn fetch(cache: &Cache) -> Result<PathBuf> {
+    let release = apt::release()?;
+    let suite = if release == "bookworm" { "bookworm-backports" } else { &release };
+    cache.entry("qemu", suite, |part| {
+        let step = Step::begin(&format!("fetching QEMU from {suite}"));
+        let lists = part.join("apt");
+        let apt = Apt::new(&lists, suite, &apt::host_architecture()?)?;
+        apt.unpack_with_dependencies("qemu-system-arm", part)?;
+        remove(&lists)?;
+        merge_usr(part)?;
+        step.done();
+        Ok(())
+    })
+}
+
+/// Some packages still have files in `/lib` that others want in `/usr/lib`.
+fn merge_usr(root: &Path) -> Result<()> {
+    let lib = root.join("lib");
+    if lib.is_dir() {
+        run::run(Command::new("cp").arg("-a").arg(lib.join(".")).arg(root.join("usr/lib")))?;
+    }
+    Ok(())
+}
