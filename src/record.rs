@@ -37,6 +37,7 @@ enum Kind {
 }
 
 const KIND: usize = 3;
+const SLAB: usize = 0;
 const INLINE: usize = 1;
 const RAW: usize = 2;
 const SIZED: usize = 3;
@@ -125,57 +126,63 @@ impl<H: Host, P: PageSize> Records<H, P> {
             Form::Inline(code) => {
                 Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
             }
-            Form::Bytes(len) if len <= OBJECT_MAX => {
-                if let Some((object, size)) = self.slabs.alloc(host, len, flags) {
-                    // SAFETY: a fresh object of this size that is ours alone.
-                    let bytes = unsafe { bytes_mut(object, size) };
-                    if encoder.write(source, bytes).is_some() {
-                        return Ok(Record(object.as_ptr()));
-                    }
-                    // SAFETY: from `alloc`, and no one else's.
-                    unsafe { self.slabs.free(host, object) };
-                }
-                self.create_raw(host, source, flags)
-            }
-            Form::Bytes(len) => {
-                if let Some(record) = self.create_sized(host, &mut encoder, source, len, flags) {
-                    return Ok(record);
-                }
-                self.create_raw(host, source, flags)
-            }
+            Form::Bytes(len) => self.create_encoded(host, &mut encoder, source, len, flags),
             Form::Raw => self.create_raw(host, source, flags),
         }
     }
 
+    /// A record with a payload of the `len` bytes that the encoder chose.
     #[inline(never)]
-    fn create_sized(
+    fn create_encoded(
         &self,
         host: &H,
         encoder: &mut Encoder<P>,
         source: &(impl TagSource + ?Sized),
         len: usize,
         flags: AllocFlags,
-    ) -> Option<Record> {
+    ) -> Result<Record> {
+        let payload = if len <= OBJECT_MAX {
+            self.slabs.alloc(host, len, flags).map(|(object, size)| (object, size, SLAB))
+        } else {
+            self.alloc_sized(host, len, flags)
+        };
+        let Some((payload, size, kind)) = payload else {
+            return self.create_raw(host, source, flags);
+        };
+        let record = Record(payload.as_ptr().map_addr(|a| a | kind));
+        // SAFETY: a fresh payload of this size that is ours alone.
+        let bytes = unsafe { bytes_mut(payload, size) };
+        let head = if kind == SIZED { SIZE_BYTES } else { 0 };
+        let rest = bytes.get_mut(head..).unwrap_or_default();
+        if encoder.write(source, rest).is_some() {
+            return Ok(record);
+        }
+        // The tags changed since they were looked at.
+        self.free(host, record);
+        self.create_raw(host, source, flags)
+    }
+
+    /// A payload that tells its own size, for `len` bytes behind that: the payload, its bytes,
+    /// and its kind. `None` where there is no memory, or where raw tags are no larger.
+    #[inline(never)]
+    fn alloc_sized(
+        &self,
+        host: &H,
+        len: usize,
+        flags: AllocFlags,
+    ) -> Option<(NonNull<u8>, usize, usize)> {
         let layout = sized_layout(len.checked_add(SIZE_BYTES)?)?;
-        if layout.size() >= Self::RAW_LAYOUT.size() {
+        let size = layout.size();
+        if size >= Self::RAW_LAYOUT.size() {
             return None;
         }
         let payload = host.alloc(layout, flags)?;
-        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
+        self.direct.fetch_add(size, Ordering::Relaxed);
         // SAFETY: the host gave us this many bytes.
-        unsafe { payload.write_bytes(0, layout.size()) };
-        let record = Record(payload.as_ptr().map_addr(|a| a | SIZED));
-        // SAFETY: fresh memory of this size that is ours alone.
-        let bytes = unsafe { bytes_mut(payload, layout.size()) };
-        let written = bytes.split_first_chunk_mut().is_some_and(|(size, rest)| {
-            *size = (layout.size() as u16).to_le_bytes();
-            encoder.write(source, rest).is_some()
-        });
-        if written {
-            return Some(record);
-        }
-        self.free(host, record);
-        None
+        unsafe { payload.write_bytes(0, size) };
+        // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
+        unsafe { payload.cast::<u16>().write((size as u16).to_le()) };
+        Some((payload, size, SIZED))
     }
 
     #[inline(never)]
@@ -232,7 +239,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 bytes.get(SIZE_BYTES..).unwrap_or_default()
             }
         };
-        codec::decode_bytes::<P>(bytes, sink).is_ok()
+        codec::decode_bytes::<P>(bytes, sink, true).is_ok()
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.

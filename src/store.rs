@@ -75,6 +75,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ///
     /// # Contexts
     /// Any, with [`AllocFlags::MAY_SLEEP`] only where the caller may sleep.
+    // Inlined always, like all that only passes on: a frame between costs stack.
+    #[inline(always)]
     pub fn save(
         &self,
         entry: SwapEntry,

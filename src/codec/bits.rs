@@ -15,6 +15,11 @@ impl<'a> Writer<'a> {
         Self { out, at: 0, held: 0, bits: 0 }
     }
 
+    /// Appends to the first `at` bytes.
+    pub(super) fn behind(out: &'a mut [u8], at: usize) -> Self {
+        Self { out, at, held: 0, bits: 0 }
+    }
+
     /// Appends a whole byte; only between bytes.
     pub(super) fn byte(&mut self, byte: u8) {
         if let Some(place) = self.out.get_mut(self.at) {
@@ -24,29 +29,37 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends the lowest `count` bits, 8 at most; the others are 0.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bits(&mut self, value: u8, count: u32) {
         self.held |= u64::from(value) << (self.bits & 63);
         self.bits = self.bits.wrapping_add(count);
         if self.bits >= 32 {
-            let bytes = (self.held as u32).to_le_bytes();
             match self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
-                Some(place) => {
-                    *place = bytes;
-                    self.at = self.at.saturating_add(4);
-                }
-                None => bytes.into_iter().for_each(|byte| self.byte(byte)),
+                Some(place) => *place = (self.held as u32).to_le_bytes(),
+                None => trickle(self.out, self.at, self.held, 4),
             }
+            self.at = self.at.saturating_add(4);
             self.held >>= 32;
             self.bits = self.bits.wrapping_sub(32);
         }
     }
 
     /// Fills the last byte up with zeroes; returns how many bytes there are.
-    pub(super) fn finish(mut self) -> usize {
+    #[inline]
+    pub(super) fn finish(self) -> usize {
         let bytes = self.bits.div_ceil(8) as usize;
-        self.held.to_le_bytes().into_iter().take(bytes).for_each(|byte| self.byte(byte));
-        self.at
+        trickle(self.out, self.at, self.held, bytes);
+        self.at.saturating_add(bytes)
+    }
+}
+
+/// Writes the lowest `count` bytes of `held` from `at` on, those that fit.
+// With the writer's parts, not the writer: that stays in registers.
+#[inline(never)]
+fn trickle(out: &mut [u8], at: usize, held: u64, count: usize) {
+    let rest = out.get_mut(at..).unwrap_or_default();
+    for (place, byte) in rest.iter_mut().zip(held.to_le_bytes()).take(count) {
+        *place = byte;
     }
 }
 
@@ -73,11 +86,6 @@ impl<'a> Reader<'a> {
         byte.unwrap_or(0)
     }
 
-    /// The next eight bytes, little-endian; only between bytes.
-    pub(super) fn word(&mut self) -> u64 {
-        u64::from_le_bytes(core::array::from_fn(|_| self.byte()))
-    }
-
     /// The next `len` bytes as they lie, if there are so many; only between bytes.
     pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
         let bytes = self.bytes.get(self.at..)?.get(..len)?;
@@ -86,7 +94,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `count` bits, 8 at most.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bits(&mut self, count: u32) -> u8 {
         if self.bits < count {
             self.refill();
@@ -97,19 +105,16 @@ impl<'a> Reader<'a> {
         value as u8
     }
 
-    #[inline]
+    #[inline(always)]
     fn refill(&mut self) {
-        match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            Some(chunk) => {
-                self.held |= u64::from(u32::from_le_bytes(*chunk)) << (self.bits & 63);
-                self.at = self.at.saturating_add(4);
-                self.bits = self.bits.wrapping_add(32);
-            }
-            None => {
-                self.held |= u64::from(self.byte()) << (self.bits & 63);
-                self.bits = self.bits.wrapping_add(8);
-            }
-        }
+        let (bytes, count) = match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some(chunk) => (u32::from_le_bytes(*chunk), 4),
+            None => (u32::from(self.bytes.get(self.at).copied().unwrap_or(0)), 1),
+        };
+        self.overrun |= self.at >= self.bytes.len();
+        self.held |= u64::from(bytes) << (self.bits & 63);
+        self.at = self.at.saturating_add(count);
+        self.bits = self.bits.wrapping_add((count as u32).wrapping_mul(8));
     }
 
     /// True if more was read than there was.

@@ -11,7 +11,11 @@
 
 mod bits;
 mod block;
+mod canvas;
+mod cells;
 mod inline;
+mod layout;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,7 +29,9 @@ use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
 };
-use block::{BLOCK_WORDS, Block, Layout};
+use block::{BLOCK_WORDS, Block};
+use canvas::Canvas;
+use layout::Layout;
 
 /// A tag in every nibble of a word, by multiplication.
 const ALL_GRANULES: u64 = 0x1111_1111_1111_1111;
@@ -115,30 +121,18 @@ impl<P: PageSize> Encoder<P> {
 
 /// Decodes what [`Encoder::write`] wrote; `bytes` may be longer. Returns the bytes used.
 ///
-/// [`Error::Invalid`] for anything else; `sink` is untouched then.
+/// [`Error::Invalid`] for anything else; what `sink` got is unspecified then. Where it must not
+/// get anything in that case, a first call that is not `wet` finds out, and writes nothing.
 pub(crate) fn decode_bytes<P: PageSize>(
     bytes: &[u8],
     sink: &mut (impl TagSink + ?Sized),
+    wet: bool,
 ) -> Result<usize> {
-    let blocks = Encoder::<P>::BLOCKS;
-    // A page of several blocks is gone through twice, so that nothing is written of one
-    // whose end is wrong.
-    let mut words = [0; BLOCK_WORDS];
-    if blocks > 1 {
-        let mut at = 0usize;
-        for _ in 0..blocks {
-            let rest = bytes.get(at..).ok_or(Error::Invalid)?;
-            at = at.saturating_add(block::decode(&mut words, rest)?);
-        }
-    }
+    let mut canvas = Canvas::new(sink, wet);
     let mut at = 0usize;
-    for number in 0..blocks {
+    for _ in 0..Encoder::<P>::BLOCKS {
         let rest = bytes.get(at..).ok_or(Error::Invalid)?;
-        at = at.saturating_add(block::decode(&mut words, rest)?);
-        let base = number.wrapping_mul(BLOCK_WORDS);
-        for (word, i) in words.iter().zip(0usize..) {
-            sink.set_word(base.wrapping_add(i), *word);
-        }
+        at = at.saturating_add(block::decode(&mut canvas, rest)?);
     }
     Ok(at)
 }

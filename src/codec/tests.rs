@@ -23,7 +23,7 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             let mut bytes = vec![0xa5; len + 5];
             assert_eq!(encoder.write(words, &mut bytes), Some(len));
             assert_eq!(bytes[len..], [0; 5]);
-            assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice()), Ok(len));
+            assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice(), true), Ok(len));
             assert_eq!(out, words);
             assert_eq!(encoder.write(words, &mut bytes[..len - 1]), None);
             len
@@ -224,7 +224,7 @@ fn codec_a_source_that_changes_stays_in_bounds() {
         let Form::Bytes(len) = encoder.read(&source) else { continue };
         let mut out = vec![0; len];
         if let Some(used) = encoder.write(&source, &mut out) {
-            assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256]), Ok(used));
+            assert_eq!(decode_bytes::<Page64K>(&out, &mut [0u64; 256], true), Ok(used));
         }
         let mut wire = vec![0; encoded_max::<Page16K>()];
         let len = encode::<Page16K>(&source, &mut wire).unwrap();

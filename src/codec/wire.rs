@@ -87,7 +87,10 @@ pub fn decode<P: PageSize>(buf: &[u8], sink: &mut (impl TagSink + ?Sized)) -> Re
             decode_inline::<P>(code, sink);
             size_of::<u64>()
         }
-        BLOCKS => decode_bytes::<P>(rest, sink)?,
+        BLOCKS => {
+            decode_bytes::<P>(rest, sink, false)?;
+            decode_bytes::<P>(rest, sink, true)?
+        }
         RAW => {
             copy::<P>(rest.get(..P::TAG_BYTES).ok_or(Error::Invalid)?, sink);
             P::TAG_BYTES
