@@ -4,7 +4,6 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use aarch64_cpu::registers::{ESR_EL1, FAR_EL1, Readable};
-use aarch64_paging::{descriptor::El1Attributes, mair::Mair};
 use aarch64_rt::{
     DEFAULT_SCTLR, DEFAULT_TCR_EL1, DEFAULT_TCR_EL2, DEFAULT_TCR_EL3, ExceptionHandlers,
     InitialPagetable, RegisterStateRef, exception_handlers, initial_pagetable,
@@ -13,25 +12,23 @@ use aarch64_rt::{
 use crate::calls;
 
 /// Normal memory, write back, Tagged (Arm ARM DDI 0487, MAIR_EL1).
-const MAIR: Mair = Mair(0xf0);
+const MAIR: u64 = 0xf0;
 /// SCTLR_EL1: tag access (ATA), tag check faults synchronous (TCF = 1).
 const SCTLR: u64 = DEFAULT_SCTLR | 1 << 43 | 1 << 40;
 /// TCR_EL1: the top byte of an address is not translated (TBI0).
 const TCR: u64 = DEFAULT_TCR_EL1 | 1 << 37;
 
-const MEMORY: El1Attributes = El1Attributes::VALID
-    .union(El1Attributes::ATTRIBUTE_INDEX_0)
-    .union(El1Attributes::INNER_SHAREABLE)
-    .union(El1Attributes::ACCESSED);
+/// A block: valid, attribute 0, inner shareable, accessed (Arm ARM DDI 0487, D8.3.1).
+const MEMORY: usize = 1 | 3 << 8 | 1 << 10;
 
 initial_pagetable!(
     {
         let mut map = [0; 512];
         // The gigabyte that hypercall::RAM begins.
-        map[1] = MEMORY.bits() | hypercall::RAM;
+        map[1] = MEMORY | hypercall::RAM;
         InitialPagetable(map)
     },
-    MAIR.0,
+    MAIR,
     SCTLR,
     TCR,
     DEFAULT_TCR_EL2,

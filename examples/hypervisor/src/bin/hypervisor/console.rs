@@ -1,9 +1,13 @@
 //! The serial console, a line at a time.
 
-use core::fmt::{Arguments, Write};
+use core::{
+    fmt::{Arguments, Write},
+    ptr::NonNull,
+};
 
-use arm_pl011_uart::{LineConfig, PL011Registers, Uart, UniqueMmioPointer};
-use core::ptr::NonNull;
+use arm_pl011_uart::{
+    DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart, UniqueMmioPointer,
+};
 
 use crate::lock::Mutex;
 
@@ -20,8 +24,13 @@ static CONSOLE: Mutex<Option<Uart<'static>>> = Mutex::new(None);
 pub unsafe fn init(address: NonNull<PL011Registers>) {
     // SAFETY: the caller's promise.
     let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(address) });
+    let config = LineConfig {
+        data_bits: DataBits::Bits8,
+        parity: Parity::None,
+        stop_bits: StopBits::One,
+    };
     // Without a speed, nothing is printed: there is nobody to tell.
-    let _ = uart.enable(LineConfig::default(), SPEED, CLOCK);
+    let _ = uart.enable(config, SPEED, CLOCK);
     *CONSOLE.lock() = Some(uart);
 }
 

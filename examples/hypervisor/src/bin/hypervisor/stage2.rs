@@ -1,18 +1,16 @@
 //! One guest's stage-2 tables, and the invalidation of what CPUs remember of them.
 
-extern crate alloc;
-
-use core::{arch::asm, ptr::NonNull};
+use core::arch::asm;
 
 use aarch64_cpu::{
     asm::barrier::{ISH, ISHST, SY, dsb, isb},
     registers::{Readable, VTTBR_EL2, Writeable},
 };
 use aarch64_paging::{
+    idmap::IdTranslation,
     descriptor::{PhysicalAddress, Stage2Attributes, VirtualAddress},
     paging::{
-        Constraints, MemoryRegion, PageTable, RootTable, Stage2 as Regime, Translation,
-        TranslationRegime, deallocate,
+        Constraints, MemoryRegion, RootTable, Stage2 as Regime, TranslationRegime,
     },
 };
 use hypercall::PAGE;
@@ -28,35 +26,16 @@ const READ: Stage2Attributes = Stage2Attributes::VALID
     .union(Stage2Attributes::SH_INNER)
     .union(Stage2Attributes::ACCESS_FLAG);
 
-/// Tables come from the heap, which is mapped where it lies.
-struct Heap;
-
-impl Translation<Stage2Attributes> for Heap {
-    fn allocate_table(&mut self) -> (NonNull<PageTable<Stage2Attributes>>, PhysicalAddress) {
-        let table = PageTable::new();
-        (table, PhysicalAddress(table.as_ptr().expose_provenance()))
-    }
-
-    unsafe fn deallocate_table(&mut self, table: NonNull<PageTable<Stage2Attributes>>) {
-        // SAFETY: the caller's promise: from `allocate_table`.
-        unsafe { deallocate(table) }
-    }
-
-    fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<Stage2Attributes>> {
-        NonNull::new(core::ptr::with_exposed_provenance_mut(pa.0)).expect("a table at 0")
-    }
-}
-
-/// The tables of one guest.
+/// The tables of one guest, in memory of the heap, which is mapped where it lies.
 pub struct Stage2 {
-    root: RootTable<Regime, Heap>,
+    root: RootTable<Regime, IdTranslation<Stage2Attributes>>,
     vmid: u64,
 }
 
 impl Stage2 {
     /// Tables that map nothing.
     pub fn new(vmid: u64) -> Self {
-        Self { root: RootTable::new(Heap, ROOT_LEVEL, Regime), vmid }
+        Self { root: RootTable::new(IdTranslation::default(), ROOT_LEVEL, Regime), vmid }
     }
 
     /// What VTTBR_EL2 has to hold for this guest to run.
