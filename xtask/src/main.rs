@@ -10,6 +10,7 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod hypervisor;
 mod kernel;
 mod ktap;
 mod kunit;
@@ -60,6 +61,8 @@ enum Verb {
     Symbols(symbols::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
+    /// Boots examples/hypervisor: guests with MTE, their memory swapped under them
+    Hypervisor(hypervisor::Args),
 }
 
 /// Errors are one line: what failed, and what it rests on.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
         Verb::TestMte(args) => test_mte::run(args),
+        Verb::Hypervisor(args) => hypervisor::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,9 @@
 //! shared pages in the same order, so that they fault on one page at once, and private ones, so
 //! that something has to be swapped out. What one writes the other must never see.
 
-use hypercall::{Config, GRANULE, GRANULES, IMAGE_PAGES, MAX_PAGES, Mismatch, PAGE, PROBES, RAM, Report};
+use hypercall::{
+    Config, GRANULE, GRANULES, IMAGE_PAGES, MAX_PAGES, Mismatch, PAGE, PROBES, RAM, Report,
+};
 
 use crate::{
     boot, calls,
@@ -15,6 +17,10 @@ use crate::{
 
 /// Numbers of writings: those of the shared pages in an epoch begin here, below lie the rest.
 const EPOCH: u32 = 1 << 30;
+
+/// Of so many visits, one writes: rarely where that ends the sharing.
+const PRIVATE_WRITES: usize = 2;
+const SHARED_WRITES: usize = 16;
 
 /// An access was refused: the page did not come back.
 struct Aborted;
@@ -61,11 +67,22 @@ impl Work {
             calls::barrier();
             self.contents[private..private + shared].fill(content);
             for _ in 0..self.config.steps {
-                let page = match common.below(2) {
-                    0 => private + common.below(shared),
-                    _ => self.own.below(private),
-                };
-                self.step(page);
+                match common.below(4) {
+                    0 => {
+                        // Together: both fault on it at once.
+                        let page = private + common.below(shared);
+                        calls::barrier();
+                        self.step(page, SHARED_WRITES);
+                    }
+                    1 => {
+                        let page = private + self.own.below(shared);
+                        self.step(page, SHARED_WRITES);
+                    }
+                    _ => {
+                        let page = self.own.below(private);
+                        self.step(page, PRIVATE_WRITES);
+                    }
+                }
             }
         }
         for page in 0..private + shared {
@@ -74,11 +91,11 @@ impl Work {
         self.report
     }
 
-    /// A visit, and in half of them a write: of data and tags, or of tags alone.
-    fn step(&mut self, page: usize) {
+    /// A visit, and in one of `writes` a write: of data and tags, or of tags alone.
+    fn step(&mut self, page: usize, writes: usize) {
         self.visit(page);
         let Content { data, .. } = self.contents[page];
-        let choice = self.own.below(4);
+        let choice = self.own.below(2 * writes);
         if choice < 2 {
             self.writings += 1;
             let data = if choice == 0 { self.writings } else { data };

@@ -26,13 +26,19 @@ pub fn serve(registers: &mut RegisterState) {
     let mut answers = [0; 8];
     match Call::new(registers.registers[0]) {
         Some(Call::Config) => answers = config(machine, guest).to_words(),
-        Some(Call::Share) if guest == 0 => share::share(machine),
+        Some(Call::Share) if guest == 0 => {
+            share::share(machine);
+            machine.counts.shares.up();
+            say!("progress {}", machine.counts.shares.get());
+        }
         Some(Call::Barrier) => barrier(),
         Some(Call::Mismatch) => {
             machine.counts.mismatches.up();
             if machine.counts.mismatches.get() <= SHOWN {
                 let what = Mismatch::name(first);
-                say!("guest {guest}: {what} at {second:#x}: {third:#x} expected, {fourth:#x} found");
+                say!(
+                    "guest {guest}: {what} at {second:#x}: {third:#x} expected, {fourth:#x} found"
+                );
             }
         }
         Some(Call::Discard) => match page(machine, first) {
@@ -73,9 +79,6 @@ fn page(machine: &Hypervisor, address: u64) -> Option<usize> {
 fn barrier() {
     let mine = ARRIVED.fetch_add(1, Ordering::AcqRel);
     let all = (mine / GUESTS as u64 + 1) * GUESTS as u64;
-    if mine % 2 == 0 {
-        say!("progress {}", mine / GUESTS as u64);
-    }
     while ARRIVED.load(Ordering::Acquire) < all {
         core::hint::spin_loop();
     }

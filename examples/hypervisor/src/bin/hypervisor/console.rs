@@ -24,11 +24,8 @@ static CONSOLE: Mutex<Option<Uart<'static>>> = Mutex::new(None);
 pub unsafe fn init(address: NonNull<PL011Registers>) {
     // SAFETY: the caller's promise.
     let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(address) });
-    let config = LineConfig {
-        data_bits: DataBits::Bits8,
-        parity: Parity::None,
-        stop_bits: StopBits::One,
-    };
+    let config =
+        LineConfig { data_bits: DataBits::Bits8, parity: Parity::None, stop_bits: StopBits::One };
     // Without a speed, nothing is printed: there is nobody to tell.
     let _ = uart.enable(config, SPEED, CLOCK);
     *CONSOLE.lock() = Some(uart);

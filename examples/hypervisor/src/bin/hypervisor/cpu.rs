@@ -5,8 +5,8 @@ use core::arch::asm;
 use aarch64_cpu::{
     asm::barrier::{SY, isb},
     registers::{
-        CNTHCTL_EL2, CPTR_EL2, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1, MPIDR_EL1,
-        MIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2, VMPIDR_EL2,
+        CNTHCTL_EL2, CPTR_EL2, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1, MIDR_EL1,
+        MPIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2, VMPIDR_EL2,
         VTCR_EL2, VTTBR_EL2, Writeable,
     },
 };
@@ -113,12 +113,36 @@ pub unsafe fn enter() -> ! {
     // the stack as it is here.
     unsafe {
         asm!(
-            "mov x0, xzr", "mov x1, xzr", "mov x2, xzr", "mov x3, xzr", "mov x4, xzr",
-            "mov x5, xzr", "mov x6, xzr", "mov x7, xzr", "mov x8, xzr", "mov x9, xzr",
-            "mov x10, xzr", "mov x11, xzr", "mov x12, xzr", "mov x13, xzr", "mov x14, xzr",
-            "mov x15, xzr", "mov x16, xzr", "mov x17, xzr", "mov x18, xzr", "mov x19, xzr",
-            "mov x20, xzr", "mov x21, xzr", "mov x22, xzr", "mov x23, xzr", "mov x24, xzr",
-            "mov x25, xzr", "mov x26, xzr", "mov x27, xzr", "mov x28, xzr", "mov x29, xzr",
+            "mov x0, xzr",
+            "mov x1, xzr",
+            "mov x2, xzr",
+            "mov x3, xzr",
+            "mov x4, xzr",
+            "mov x5, xzr",
+            "mov x6, xzr",
+            "mov x7, xzr",
+            "mov x8, xzr",
+            "mov x9, xzr",
+            "mov x10, xzr",
+            "mov x11, xzr",
+            "mov x12, xzr",
+            "mov x13, xzr",
+            "mov x14, xzr",
+            "mov x15, xzr",
+            "mov x16, xzr",
+            "mov x17, xzr",
+            "mov x18, xzr",
+            "mov x19, xzr",
+            "mov x20, xzr",
+            "mov x21, xzr",
+            "mov x22, xzr",
+            "mov x23, xzr",
+            "mov x24, xzr",
+            "mov x25, xzr",
+            "mov x26, xzr",
+            "mov x27, xzr",
+            "mov x28, xzr",
+            "mov x29, xzr",
             "mov x30, xzr",
             "eret",
             options(noreturn)
@@ -174,9 +198,9 @@ pub fn check_mte(frame: &mut Held<'_>) -> Result<(), &'static str> {
         true
     });
     let page = frame.page();
-    let kept = page.tags().is_some_and(|tags| {
-        (0..PAGE / 256).all(|index| tags.word(index) == pattern(index))
-    });
+    let kept = page
+        .tags()
+        .is_some_and(|tags| (0..PAGE / 256).all(|index| tags.word(index) == pattern(index)));
     if alone && kept {
         Ok(())
     } else {

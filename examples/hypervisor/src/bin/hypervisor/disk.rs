@@ -9,7 +9,10 @@ use hypercall::PAGE;
 use virtio_drivers::{
     BufferDirection, Hal, PhysAddr, Result,
     device::blk::{SECTOR_SIZE, VirtIOBlk},
-    transport::{DeviceType, Transport, mmio::{MmioTransport, VirtIOHeader}},
+    transport::{
+        DeviceType, Transport,
+        mmio::{MmioTransport, VirtIOHeader},
+    },
 };
 
 /// Sectors of a page.

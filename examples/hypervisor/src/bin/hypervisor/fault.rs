@@ -146,6 +146,7 @@ impl<'a> Fault<'a> {
         let slot = EntryRange::new(entry, 1).expect("one slot");
         let Ok(pin) = SwapPin::new(&machine.swap, slot, Keeper::Folio(frame.folio())) else {
             // Someone was quicker.
+            machine.counts.pin_races.up();
             self.spare = Some(frame);
             return Ok(Again);
         };
@@ -183,14 +184,15 @@ impl<'a> Fault<'a> {
     fn kept(&mut self, entry: SwapEntry, keeper: Keeper) -> Attempt {
         let machine = self.machine;
         let Keeper::Folio(folio) = keeper else {
-            machine.counts.pin_waits.up();
+            machine.counts.pin_races.up();
             // A tick at most; whatever it says, the fault is tried again.
             let _ = machine.swap.swapcache_wait(entry);
             return Again;
         };
+        // Waits for who reads it.
         let mut frame = machine.frames.hold_folio(folio);
         if frame.state.cached != Some(entry) {
-            machine.counts.pin_waits.up();
+            machine.counts.pin_races.up();
             return Again;
         }
         let mut table = machine.guests[self.guest].0.lock();

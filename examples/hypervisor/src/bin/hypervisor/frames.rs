@@ -5,7 +5,11 @@
 
 extern crate alloc;
 
-use alloc::{alloc::{alloc_zeroed, handle_alloc_error}, boxed::Box, vec::Vec};
+use alloc::{
+    alloc::{alloc_zeroed, handle_alloc_error},
+    boxed::Box,
+    vec::Vec,
+};
 use core::{
     alloc::Layout,
     num::NonZeroU32,

@@ -3,12 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall::{GUESTS, IMAGE_PAGES};
-use mteswap::{
-    entry::SwapType,
-    store::TagStore,
-    swap::Swap,
-    tags::Page4K,
-};
+use mteswap::{entry::SwapType, store::TagStore, swap::Swap, tags::Page4K};
 
 use crate::{disk::Disk, frames::Frames, guest::Guest, host::Bare, machine::Options};
 
@@ -65,16 +60,18 @@ counts! {
     pages_out,
     /// Pages read from the device.
     pages_in,
-    /// Pages found in the swap cache: the other guest had read them.
+    /// Pages found in the swap cache: the other guest was reading them, or had read them.
     cache_hits,
     /// Pages dropped from memory without a write: their slot still held them.
     clean_drops,
-    /// Faults that waited because the other guest was reading the page, and were tried again.
-    pin_waits,
+    /// Faults that found the slot pinned by the other CPU, and had to look again.
+    pin_races,
     /// Pages copied because one of two sharers wrote.
     copies,
     /// Pages never used before, zeroed data and tags.
     fresh,
+    /// How often all shared pages of guest 0 were given to guest 1.
+    shares,
     /// Slots that got a second reference: a page was shared while it was swapped out.
     shared_slots,
     /// Reads that failed.

@@ -78,7 +78,11 @@ fn main(tree: u64, _: u64, _: u64, _: u64) -> ! {
         core::slice::from_raw_parts(core::ptr::with_exposed_provenance(start), end - start)
     };
     (0..GUESTS).for_each(|guest| load(hypervisor, guest, image));
-    say!("{} frames for {GUESTS} guests of {} pages", options.frames, options.private + options.shared);
+    say!(
+        "{} frames for {GUESTS} guests of {} pages",
+        options.frames,
+        options.private + options.shared
+    );
     // SAFETY: named here alone, and the CPU is started once.
     let started = unsafe { start_core::<Smc, _, 16>(1, &raw mut STACK, || run(1)) };
     started.unwrap_or_else(|error| panic!("CPU 1 does not start: {error}"));

@@ -1,16 +1,9 @@
 //! Pages between guests: copy on write, and giving pages up.
 
 use hypercall::{GUESTS, IMAGE_PAGES};
-use mteswap::{
-    entry::EntryRange,
-    swap::SlotRef,
-};
+use mteswap::{entry::EntryRange, swap::SlotRef};
 
-use crate::{
-    fault::clear,
-    guest::Pte,
-    hypervisor::Hypervisor,
-};
+use crate::{fault::clear, guest::Pte, hypervisor::Hypervisor};
 
 /// Gives every shared page of guest 0 to guest 1, which loses what it had there: what
 /// `copy_page_range` does at fork.

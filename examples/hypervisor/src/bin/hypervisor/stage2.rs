@@ -7,11 +7,9 @@ use aarch64_cpu::{
     registers::{Readable, VTTBR_EL2, Writeable},
 };
 use aarch64_paging::{
-    idmap::IdTranslation,
     descriptor::{PhysicalAddress, Stage2Attributes, VirtualAddress},
-    paging::{
-        Constraints, MemoryRegion, RootTable, Stage2 as Regime, TranslationRegime,
-    },
+    idmap::IdTranslation,
+    paging::{Constraints, MemoryRegion, RootTable, Stage2 as Regime, TranslationRegime},
 };
 use hypercall::PAGE;
 
