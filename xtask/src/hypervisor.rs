@@ -32,7 +32,11 @@ pub(crate) struct Args {
     device_error: bool,
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    if args.lose_tags {
+        // Each granule without its tag is a call of the guest's: one epoch says enough.
+        args.epochs = 1;
+    }
     let images = boot::build()?;
     let counts = boot::boot(&images, &args)?;
     println!("{}", counts.table());
