@@ -21,10 +21,12 @@
 //! | 5 | [`hooks`] | the order of things at swap-out and swap-in | `arch_prepare_to_swap`, `arch_swap_restore` |
 //! | 4 | [`store`] | save, restore, invalidate | `mte_save_tags`, `mte_restore_tags`, `mte_invalidate_tags` |
 //! | 4 | [`swap`] | swap map, slots, pin | `swapfile.c`: `__swap_duplicate`, `swapcache_prepare` |
+//! | 3 | [`stream`] | records of many pages in a file or on a connection | |
 //! | 3 | [`page`] | the flag protocol | `try_page_mte_tagging`, `mte_sync_tags` |
 //! | 3 | `index`, `record` | which word belongs to which entry, and what it says | the xarray |
 //! | 2 | [`codec`], `slab`, `pool` | tags to words and payloads; their memory | `kmalloc(MTE_PAGE_TAG_STORAGE)` |
 //! | 2 | [`tagmem`] | reads and writes a page's tags | `lib/mte.S` |
+//! | 2 | [`kvm`] | tags a byte a granule | KVM_ARM_MTE_COPY_TAGS |
 //! | 1 | [`entry`], [`tags`], [`error`], [`host`] | names of things; what the embedder supplies | `swp_entry_t` |
 
 #![no_std]
@@ -64,11 +66,14 @@ pub mod error;
 pub mod hooks;
 pub mod host;
 mod index;
+pub mod kvm;
 pub mod page;
 mod pool;
 mod record;
 mod slab;
 pub mod store;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod swap;
 mod sync;
 pub mod tagmem;

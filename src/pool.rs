@@ -346,6 +346,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// bytes given back.
     ///
     /// Exclusive access says that no reader is left who might look at one.
+    #[inline(never)]
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
         let mut unused = core::mem::replace(self.free.get_mut(), Stack::new());
         let bytes = unused.len().saturating_mul(size_of::<T>());
@@ -356,6 +357,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     }
 
     /// Gives everything unused back to the host, the reserve as well.
+    #[inline(never)]
     pub(crate) fn clear(&mut self, host: &H) {
         self.shrink(host);
         while let Some(block) = self.reserve.pop(host) {

@@ -52,6 +52,15 @@ fn kind(word: Word) -> Option<Kind> {
     }
 }
 
+fn inline_word(code: InlineCode) -> Word {
+    core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)
+}
+
+/// The tag of the lowest granule of a word.
+const TAG_MASK: u64 = 0xf;
+/// Times a tag, sixteen granules of it.
+const EVERY_GRANULE: u64 = 0x1111_1111_1111_1111;
+
 /// True if the word holds the tags itself, so that reading it needs no lock.
 pub(crate) fn is_inline(word: Word) -> bool {
     word.addr() & KIND == INLINE
@@ -113,9 +122,27 @@ impl<H: Host, P: PageSize> Records<H, P> {
 
     /// A record of the tags of `source`. [`Error::NoMemory`] where it needs a payload and
     /// neither the host nor the reserve has one.
+    #[inline]
+    pub(crate) fn create(
+        &self,
+        host: &H,
+        source: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Result<Record> {
+        // Most pages that go to swap have one tag: they need no encoder.
+        let first = source.word(0);
+        let tag = first & TAG_MASK;
+        if first == tag.wrapping_mul(EVERY_GRANULE)
+            && (1..P::WORDS).all(|i| source.word(i) == first)
+        {
+            return Ok(Record(inline_word(InlineCode::from_bits(tag))));
+        }
+        self.create_coded(host, source, flags)
+    }
+
     // Not inlined: the encoder's stack is given back before the index is walked.
     #[inline(never)]
-    pub(crate) fn create(
+    fn create_coded(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
@@ -123,54 +150,43 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Result<Record> {
         let mut encoder = Encoder::<P>::new();
         match encoder.read(source) {
-            Form::Inline(code) => {
-                Ok(Record(core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)))
+            Form::Inline(code) => Ok(Record(inline_word(code))),
+            Form::Bytes(len) => {
+                let Some(payload) = self.alloc_encoded(host, len, flags) else {
+                    return self.create_raw(host, source, flags);
+                };
+                let (kind, head) = if len <= OBJECT_MAX { (SLAB, 0) } else { (SIZED, SIZE_BYTES) };
+                let record = Record(payload.cast::<u8>().as_ptr().map_addr(|a| a | kind));
+                // SAFETY: a fresh payload that is ours alone, all of it initialised.
+                let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
+                if encoder.write(source, bytes.get_mut(head..).unwrap_or_default()).is_none() {
+                    // The tags changed since they were looked at.
+                    self.free(host, record);
+                    return self.create_raw(host, source, flags);
+                }
+                Ok(record)
             }
-            Form::Bytes(len) => self.create_encoded(host, &mut encoder, source, len, flags),
             Form::Raw => self.create_raw(host, source, flags),
         }
     }
 
-    /// A record with a payload of the `len` bytes that the encoder chose.
+    /// A payload for `len` bytes, sized where it does not come from the slabs. `None` where
+    /// there is no memory, or where raw tags are no larger.
+    // Not inlined: the caller has an encoder on its stack. For the same reason one pointer and
+    // no more comes back, which takes registers.
     #[inline(never)]
-    fn create_encoded(
-        &self,
-        host: &H,
-        encoder: &mut Encoder<P>,
-        source: &(impl TagSource + ?Sized),
-        len: usize,
-        flags: AllocFlags,
-    ) -> Result<Record> {
-        let payload = if len <= OBJECT_MAX {
-            self.slabs.alloc(host, len, flags).map(|(object, size)| (object, size, SLAB))
+    fn alloc_encoded(&self, host: &H, len: usize, flags: AllocFlags) -> Option<NonNull<[u8]>> {
+        let (payload, size) = if len <= OBJECT_MAX {
+            self.slabs.alloc(host, len, flags)?
         } else {
-            self.alloc_sized(host, len, flags)
+            self.alloc_sized(host, len, flags)?
         };
-        let Some((payload, size, kind)) = payload else {
-            return self.create_raw(host, source, flags);
-        };
-        let record = Record(payload.as_ptr().map_addr(|a| a | kind));
-        // SAFETY: a fresh payload of this size that is ours alone.
-        let bytes = unsafe { bytes_mut(payload, size) };
-        let head = if kind == SIZED { SIZE_BYTES } else { 0 };
-        let rest = bytes.get_mut(head..).unwrap_or_default();
-        if encoder.write(source, rest).is_some() {
-            return Ok(record);
-        }
-        // The tags changed since they were looked at.
-        self.free(host, record);
-        self.create_raw(host, source, flags)
+        Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
-    /// A payload that tells its own size, for `len` bytes behind that: the payload, its bytes,
-    /// and its kind. `None` where there is no memory, or where raw tags are no larger.
+    /// A payload that tells its own size, for `len` bytes behind that, and its bytes. `None` where there is no memory, or where raw tags are no larger.
     #[inline(never)]
-    fn alloc_sized(
-        &self,
-        host: &H,
-        len: usize,
-        flags: AllocFlags,
-    ) -> Option<(NonNull<u8>, usize, usize)> {
+    fn alloc_sized(&self, host: &H, len: usize, flags: AllocFlags) -> Option<(NonNull<u8>, usize)> {
         let layout = sized_layout(len.checked_add(SIZE_BYTES)?)?;
         let size = layout.size();
         if size >= Self::RAW_LAYOUT.size() {
@@ -182,7 +198,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         unsafe { payload.write_bytes(0, size) };
         // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
         unsafe { payload.cast::<u16>().write((size as u16).to_le()) };
-        Some((payload, size, SIZED))
+        Some((payload, size))
     }
 
     #[inline(never)]
@@ -203,6 +219,19 @@ impl<H: Host, P: PageSize> Records<H, P> {
         let bytes = unsafe { bytes_mut(payload, layout.size()) };
         (0..P::WORDS).for_each(|i| bytes.set_word(i, source.word(i)));
         Ok(Record(payload.as_ptr().map_addr(|a| a | RAW)))
+    }
+
+    /// Writes the tags of a record to `sink` if they are one tag, as most are.
+    #[inline]
+    pub(crate) fn read_one_tag(word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
+        // The code of a page of one tag is that tag.
+        let code = word.addr() as u64 >> 2;
+        let is_one_tag = is_inline(word) && code <= TAG_MASK;
+        if is_one_tag {
+            let tags = code.wrapping_mul(EVERY_GRANULE);
+            (0..P::WORDS).for_each(|i| sink.set_word(i, tags));
+        }
+        is_one_tag
     }
 
     /// Writes a record's tags to `sink`.
@@ -243,20 +272,22 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.
+    #[inline(never)]
     pub(crate) fn free(&self, host: &H, record: Record) {
-        let (payload, layout) = match kind(record.0) {
-            None | Some(Kind::Inline(_)) => return,
-            Some(Kind::Slab(object)) => {
-                // SAFETY: a record owns its payload, and it is consumed here.
-                return unsafe { self.slabs.free(host, object) };
+        match kind(record.0) {
+            None | Some(Kind::Inline(_)) => {}
+            // SAFETY: a record owns its payload, and it is consumed here.
+            Some(Kind::Slab(object)) => unsafe { self.slabs.free(host, object) },
+            Some(Kind::Raw(payload)) => self.free_direct(host, payload, Self::RAW_LAYOUT),
+            Some(Kind::Sized(payload)) => {
+                // SAFETY: a record's payload is live until it is freed here.
+                let layout = unsafe { layout_of_sized(payload) };
+                self.free_direct(host, payload, layout);
             }
-            Some(Kind::Raw(payload)) => (payload, Self::RAW_LAYOUT),
-            // SAFETY: a record's payload is live until it is freed here.
-            Some(Kind::Sized(payload)) => (payload, unsafe { layout_of_sized(payload) }),
-        };
-        self.free_direct(host, payload, layout);
+        }
     }
 
+    #[inline]
     fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
         self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: a record owns its payload, which is this large.

@@ -49,13 +49,13 @@ const fn class_bytes(class: usize) -> usize {
     }
 }
 
-/// The head of a slab; its objects follow.
+/// The head of a slab; its objects follow. Sizes and places are in words of 4 bytes.
 ///
 /// # Invariants
 /// - The slab lies at an address aligned to [`SLAB_BYTES`].
-/// - `class` never changes. All cells belong to whoever holds the lock of that class.
-/// - Object `i` lies `HEAD + i * class_bytes(class)` bytes in. Objects from `fresh` on
-///   were never handed out; `free` is one more than the number of the first of those
+/// - `class` and `words`, an object's size, never change. All cells belong to whoever holds
+///   the lock of that class.
+/// - The last `fresh` words were never handed out. `free` is the place of an object that was
 ///   given back, 0 for none; the first byte of each of them is the next, in the same way.
 /// - Objects that are not in use are zero but for that byte.
 /// - A slab with an object to spare is on its class's list; no other is.
@@ -64,13 +64,15 @@ struct Slab {
     next: Cell<Option<NonNull<Self>>>,
     previous: Cell<Option<NonNull<Self>>>,
     class: u8,
+    words: u8,
     used: Cell<u8>,
     fresh: Cell<u8>,
     free: Cell<u8>,
 }
 
 const HEAD: usize = size_of::<Slab>();
-const _: () = assert!((SLAB_BYTES - HEAD) / FINE_STEP < u8::MAX as usize);
+/// Places and counts of words fit a byte, and no object is at place 0.
+const _: () = assert!(SLAB_BYTES / FINE_STEP <= 256 && HEAD > 0 && HEAD % FINE_STEP == 0);
 
 impl Slab {
     const LAYOUT: Layout = match Layout::from_size_align(SLAB_BYTES, SLAB_BYTES) {
@@ -79,26 +81,13 @@ impl Slab {
         Err(_) => Layout::new::<Self>(),
     };
 
-    /// Objects in one slab.
-    fn capacity(&self) -> u8 {
-        let bytes = class_bytes(usize::from(self.class)).max(FINE_STEP);
-        ((SLAB_BYTES - HEAD).checked_div(bytes).unwrap_or(0)) as u8
+    /// Bytes of an object.
+    fn object_bytes(&self) -> usize {
+        usize::from(self.words).wrapping_mul(FINE_STEP)
     }
 
     fn is_full(&self) -> bool {
-        self.used.get() >= self.capacity()
-    }
-
-    /// Where object `number` lies.
-    ///
-    /// # Safety
-    /// `slab` is a live slab, and `number` is below its capacity.
-    unsafe fn object(slab: NonNull<Self>, number: u8) -> NonNull<u8> {
-        // SAFETY: `slab` is live; the class never changes.
-        let class = unsafe { slab.as_ref() }.class;
-        let at = usize::from(number).wrapping_mul(class_bytes(class.into())).wrapping_add(HEAD);
-        // SAFETY: below the capacity, an object ends within the slab.
-        unsafe { slab.cast::<u8>().add(at) }
+        self.free.get() == 0 && self.fresh.get() < self.words
     }
 
     /// Takes an object out, all zero.
@@ -110,14 +99,16 @@ impl Slab {
         // SAFETY: `slab` is live, and its cells are the caller's.
         let head = unsafe { slab.as_ref() };
         head.used.set(head.used.get().wrapping_add(1));
-        let Some(number) = head.free.get().checked_sub(1) else {
-            let number = head.fresh.get();
-            head.fresh.set(number.wrapping_add(1));
-            // SAFETY: not full and nothing given back, so `fresh` is below the capacity.
-            return unsafe { Self::object(slab, number) };
-        };
-        // SAFETY: what is on the free list is an object's number.
-        let object = unsafe { Self::object(slab, number) };
+        let at = usize::from(head.free.get()).wrapping_mul(FINE_STEP);
+        if at == 0 {
+            let fresh = usize::from(head.fresh.get()).wrapping_mul(FINE_STEP);
+            head.fresh.set(head.fresh.get().wrapping_sub(head.words));
+            // SAFETY: not full and nothing given back, so an object that was never handed out
+            // begins with the fresh words, which end with the slab.
+            return unsafe { slab.cast::<u8>().add(SLAB_BYTES.wrapping_sub(fresh)) };
+        }
+        // SAFETY: what is on the free list is an object's place in the slab.
+        let object = unsafe { slab.cast::<u8>().add(at) };
         // SAFETY: an object on the free list belongs to the slab, and its first byte
         // was written by `push`.
         head.free.set(unsafe { object.read() });
@@ -134,11 +125,10 @@ impl Slab {
     unsafe fn push(slab: NonNull<Self>, object: NonNull<u8>) {
         // SAFETY: `slab` is live, and its cells are the caller's.
         let head = unsafe { slab.as_ref() };
-        let offset = object.addr().get().wrapping_sub(slab.addr().get()).wrapping_sub(HEAD);
-        let number = offset.checked_div(class_bytes(head.class.into())).unwrap_or(0) as u8;
         // SAFETY: the object is the caller's.
         unsafe { object.write(head.free.get()) };
-        head.free.set(number.wrapping_add(1));
+        // In the slab, and a multiple of a word behind its head: 1 to 255 words.
+        head.free.set((object.addr().get() % SLAB_BYTES / FINE_STEP) as u8);
         head.used.set(head.used.get().wrapping_sub(1));
     }
 }
@@ -304,8 +294,9 @@ impl<H: Host> Slabs<H> {
             next: Cell::new(None),
             previous: Cell::new(None),
             class: class as u8,
+            words: (class_bytes(class) / FINE_STEP) as u8,
             used: Cell::new(0),
-            fresh: Cell::new(0),
+            fresh: Cell::new(((SLAB_BYTES - HEAD) / FINE_STEP) as u8),
             free: Cell::new(0),
         };
         // SAFETY: the host gave us this many bytes.
@@ -322,9 +313,8 @@ impl<H: Host> Slabs<H> {
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) and was not freed.
     pub(crate) unsafe fn size(object: NonNull<u8>) -> usize {
-        // SAFETY: a live object's slab is live; its class never changes.
-        let slab = unsafe { slab_of(object).as_ref() };
-        class_bytes(slab.class.into())
+        // SAFETY: a live object's slab is live; its objects' size never changes.
+        unsafe { slab_of(object).as_ref() }.object_bytes()
     }
 
     /// Takes an object back and wipes it. Called with no lock held.
@@ -334,14 +324,13 @@ impl<H: Host> Slabs<H> {
     /// not used any more.
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
         let slab = slab_of(object);
-        // SAFETY: a live object's slab is live; the class never changes.
-        let class = usize::from(unsafe { slab.as_ref() }.class);
-        // SAFETY: the object is the caller's, this many bytes, aligned to 4.
-        unsafe { wipe(object, class_bytes(class)) };
+        // SAFETY: a live object's slab is live; class and size never change.
+        let head = unsafe { slab.as_ref() };
+        let (class, bytes) = (usize::from(head.class), head.object_bytes());
+        // SAFETY: the object is the caller's, this many bytes.
+        unsafe { wipe(object, bytes) };
         let Some(lock) = self.classes.get(class) else { return };
         let mut list = lock.lock(host);
-        // SAFETY: live, and `list` is its class's lock.
-        let head = unsafe { slab.as_ref() };
         let was_full = head.is_full();
         // SAFETY: the object is the caller's, wiped above, and the lock is held.
         unsafe { Slab::push(slab, object) };
@@ -375,13 +364,15 @@ fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
 /// memory is freed next.
 ///
 /// # Safety
-/// The caller owns `len` bytes at `memory`, both multiples of 4.
+/// The caller owns `len` bytes at `memory`.
 pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
-    let words = memory.cast::<u32>();
-    for at in 0..len >> 2 {
-        // SAFETY: within the caller's bytes.
-        let word = unsafe { words.add(at) };
-        // SAFETY: as above, and aligned.
-        unsafe { word.write_volatile(0) };
+    // SAFETY: the caller's bytes.
+    unsafe { memory.write_bytes(0, len) };
+    // Assembly that may read the memory, for all that the compiler knows: the zeroes must be
+    // there by now. Volatile stores would say the same, one word at a time.
+    #[cfg(not(miri))]
+    // SAFETY: it does nothing.
+    unsafe {
+        core::arch::asm!("/* {0} */", in(reg) memory.as_ptr(), options(nostack, preserves_flags));
     }
 }

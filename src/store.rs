@@ -105,14 +105,35 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        let word = self.index.get(entry);
+        match self.index.look_up(entry) {
+            Some(word) => self.restore_word(entry, word, tags),
+            None => self.walk_and_restore(entry, tags),
+        }
+    }
+
+    /// What `restore` does where no hint leads to the entry.
+    #[inline(never)]
+    fn walk_and_restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        self.restore_word(entry, self.index.get(entry), tags)
+    }
+
+    /// Restores an entry whose word has just been looked up.
+    #[inline]
+    fn restore_word(
+        &self,
+        entry: SwapEntry,
+        word: Word,
+        tags: &mut (impl TagSink + ?Sized),
+    ) -> bool {
         if word.is_null() {
-            return false;
+            false
+        } else if Records::<H, P>::read_one_tag(word, tags) {
+            true
+        } else if is_inline(word) {
+            self.read(word, tags)
+        } else {
+            self.restore_locked(entry, tags)
         }
-        if is_inline(word) {
-            return self.read(word, tags);
-        }
-        self.restore_locked(entry, tags)
     }
 
     /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
@@ -128,6 +149,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     }
 
     /// Reads a word that is inline, or whose leaf the caller has locked.
+    #[inline(never)]
     fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
         // SAFETY: by this function's contract, kept by `restore`, its only caller.
         let whole = unsafe { self.records.read(word, tags) };
@@ -151,10 +173,15 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
-        let Some(mut leaf) = self.index.find_present(entry) else { return };
-        let word = leaf.take(entry.raw());
-        drop(leaf);
-        self.release(word);
+        match self.index.take_known(entry) {
+            Some(word) => self.release(word),
+            None => self.walk_and_invalidate(entry),
+        }
+    }
+
+    #[inline(never)]
+    fn walk_and_invalidate(&self, entry: SwapEntry) {
+        self.release(self.index.take(entry));
     }
 
     /// Drops the records of all entries of `range`.
@@ -162,7 +189,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// As [`invalidate`](Self::invalidate); the time grows with what the range holds.
     pub fn invalidate_range(&self, range: EntryRange) {
-        self.index.drain(range, &mut |word| self.release(word));
+        self.index.drain(range, |word| self.release(word));
     }
 
     /// Drops every record of one swap type, its first and last offset included, and none
@@ -191,10 +218,10 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         mut page: impl FnMut(u64) -> Option<S>,
         flags: AllocFlags,
     ) -> Result<()> {
-        let (0, Some(entry)) = (range.len().wrapping_sub(1), range.get(0)) else {
+        if range.len() > 1 {
             return self.save_staged(range, page, flags);
-        };
-        page(0).map_or(Ok(()), |tags| self.save(entry, &tags, flags))
+        }
+        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
     }
 
     fn save_staged<S: TagSource>(
@@ -212,7 +239,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             })
             .and_then(|()| staged.exchange(flags));
         // What was replaced, or, after an error, what was staged.
-        staged.finish(&mut |word| self.release(word));
+        staged.finish(|word| self.release(word));
         result
     }
 
@@ -227,9 +254,14 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         mut page: impl FnMut(u64) -> Option<S>,
     ) -> u64 {
         (0..range.len())
-            .filter_map(|i| range.get(i).map(|entry| (i, entry)))
-            .filter(|(_, entry)| self.contains(*entry))
-            .filter(|(i, entry)| page(*i).is_some_and(|mut tags| self.restore(*entry, &mut tags)))
+            .filter_map(|i| {
+                let entry = range.get(i)?;
+                let word = self.index.get(entry);
+                if word.is_null() {
+                    return None;
+                }
+                self.restore_word(entry, word, &mut page(i)?).then_some(())
+            })
             .count() as u64
     }
 
@@ -351,7 +383,15 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     }
 
     /// Lets go of a word that was taken out of the index.
+    #[inline]
     fn release(&self, word: Word) {
+        if !word.is_null() && !is_inline(word) {
+            self.release_payload(word);
+        }
+    }
+
+    #[inline(never)]
+    fn release_payload(&self, word: Word) {
         // SAFETY: callers took it out of its slot, or never put it in.
         if let Some(record) = unsafe { Record::from_word(word) } {
             self.records.free(self.host(), record);

@@ -93,6 +93,12 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
+    /// `N` bytes from `at` on, wherever reading has got to.
+    #[inline(always)]
+    pub(super) fn look<const N: usize>(&self, at: usize) -> Result<&[u8; N]> {
+        self.bytes.get(at..).and_then(<[u8]>::first_chunk).ok_or(Error::Invalid)
+    }
+
     /// The next `count` bits, 8 at most.
     #[inline(always)]
     pub(super) fn bits(&mut self, count: u32) -> u8 {

@@ -18,7 +18,7 @@ pub(super) struct Canvas<'a, S: TagSink + ?Sized> {
     /// By how much each granule of the quarter differs from the one before it.
     changes: [u64; QUARTER],
     /// The word of the page that the quarter begins with.
-    base: usize,
+    base: u16,
     /// The tag before the quarter, in every granule.
     before: u64,
 }
@@ -60,7 +60,7 @@ impl<'a, S: TagSink + ?Sized> Canvas<'a, S> {
     }
 
     fn quarter(&self) -> u16 {
-        (self.base >> 2 & 3) as u16
+        self.base >> 2 & 3
     }
 
     /// Makes tags of the changes: each granule's is all changes up to it, XORed.
@@ -79,7 +79,7 @@ impl<'a, S: TagSink + ?Sized> Canvas<'a, S> {
 
     fn write(&mut self, word: u64) {
         if self.wet {
-            self.sink.set_word(self.base, word);
+            self.sink.set_word(self.base.into(), word);
         }
         self.base = self.base.wrapping_add(1);
     }

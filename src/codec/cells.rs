@@ -69,10 +69,17 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
     let (tag_shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
     let bits = index_bits.wrapping_add(tag_bits);
     let mut first = true;
+    // Cells of one shape come in rows: only where it changes is it looked for.
+    let mut shape = None;
+    let mut number = 0;
     for cell in Cells::new(block) {
-        let index = layout.shapes.number_of(cell, first);
-        first = false;
-        writer.bits(index | cell.tag >> tag_shift << index_bits, bits);
+        let its = Shapes::shape(&cell);
+        if first || cell.last || its != shape {
+            number = layout.shapes.number_of(cell, first);
+            shape = if first { None } else { its };
+            first = false;
+        }
+        writer.bits(number | cell.tag >> tag_shift << index_bits, bits);
     }
     writer.finish()
 }
@@ -120,8 +127,10 @@ pub(super) fn decode(
 /// The cells of an encoding, one after the other.
 struct Placed<'a> {
     reader: Reader<'a>,
-    /// A byte or two each: zeroes, where they differ, and the others less one.
-    shapes: &'a [u8],
+    /// Where in the bytes the shapes are, a byte or two each: zeroes, where they differ, and the
+    /// others less one.
+    shapes: u8,
+    len: u8,
     /// The zeroes of all of them, where they have the same.
     same: Option<u8>,
     index_bits: u8,
@@ -140,7 +149,8 @@ impl<'a> Placed<'a> {
     fn new(bytes: &'a [u8]) -> Self {
         Self {
             reader: Reader::new(bytes),
-            shapes: &[],
+            shapes: 2,
+            len: 0,
             same: None,
             index_bits: 0,
             tag_bits: 4,
@@ -164,11 +174,12 @@ impl<'a> Placed<'a> {
         }
         self.tag_bits = if odd_even { 3 } else { 4 };
         let len = usize::from(first & 0x0f).wrapping_add(1);
+        self.len = len as u8;
         self.index_bits = index_bits(len) as u8;
         self.same = if first & SAME_ZEROES != 0 { Some(self.reader.byte()) } else { None };
         let step = if self.same.is_some() { 1 } else { 2 };
-        self.shapes = self.reader.bytes(len.wrapping_mul(step)).ok_or(Error::Invalid)?;
-        Ok(())
+        self.shapes = if self.same.is_some() { 3 } else { 2 };
+        self.reader.bytes(len.wrapping_mul(step)).map(drop).ok_or(Error::Invalid)
     }
 
     /// Where the next cell's others begin, and their tag; they end where the cell behind begins.
@@ -179,13 +190,26 @@ impl<'a> Placed<'a> {
         if self.at >= GRANULES || self.reader.overrun() {
             return Ok(None);
         }
-        let step = if self.same.is_some() { 1 } else { 2 };
-        let index = usize::from(self.reader.bits(self.index_bits.into())).wrapping_mul(step);
-        let mut shape = self.shapes.get(index..).ok_or(Error::Invalid)?.iter().copied();
-        let zeroes = u16::from(self.same.or_else(|| shape.next()).ok_or(Error::Invalid)?);
-        let others = u16::from(shape.next().ok_or(Error::Invalid)?).wrapping_add(1);
+        let value = self.reader.bits(u32::from(self.index_bits.wrapping_add(self.tag_bits)));
+        let index = usize::from(value & !(u8::MAX << (self.index_bits & 7)));
+        if index >= self.len.into() {
+            return Err(Error::Invalid);
+        }
+        let shapes = usize::from(self.shapes);
+        let (zeroes, others) = match self.same {
+            Some(zeroes) => {
+                let &[others] = self.reader.look(shapes.wrapping_add(index))?;
+                (zeroes, others)
+            }
+            None => {
+                let at = shapes.wrapping_add(index.wrapping_mul(2));
+                let &[zeroes, others] = self.reader.look(at)?;
+                (zeroes, others)
+            }
+        };
+        let (zeroes, others) = (u16::from(zeroes), u16::from(others).wrapping_add(1));
         let three = self.tag_bits & 1;
-        let tag = self.reader.bits(self.tag_bits.into()) << three | self.parity;
+        let tag = value >> (self.index_bits & 7) << three | self.parity;
         self.parity ^= three;
         let after_zeroes = self.skip.saturating_sub(zeroes);
         let at = self.at.wrapping_add(zeroes.saturating_sub(self.skip));
@@ -222,12 +246,10 @@ impl Shapes {
     /// one between them.
     #[inline(never)]
     fn number_of(&self, cell: Cell, first: bool) -> u8 {
-        let found = if first {
-            self.find_first(&cell).map(|(index, _)| index)
-        } else if cell.last {
-            self.find_last(&cell)
-        } else {
-            self.find(&cell)
+        let found = match first {
+            true => self.find_first(&cell).map(|(index, _)| index),
+            false if cell.last => self.find_last(&cell),
+            false => self.find(&cell),
         };
         found.unwrap_or(0) as u8
     }
@@ -237,7 +259,7 @@ impl Shapes {
     }
 
     /// The shape of a cell. One without a run is cut off by the block's end: any length does.
-    fn shape(cell: &Cell) -> Option<Shape> {
+    pub(super) fn shape(cell: &Cell) -> Option<Shape> {
         let others = cell.others.saturating_sub(1) as u8;
         Some(Shape { zeroes: u8::try_from(cell.zeroes).ok()?, others })
     }

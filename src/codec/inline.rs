@@ -112,8 +112,11 @@ pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
     if block.boundaries() > BOUNDARIES as u32 {
         return None;
     }
-    for start in block.runs().skip(1) {
-        *runs.starts.get_mut(runs.len)? = start;
+    let mut spans = block.spans();
+    // The first run begins no boundary.
+    spans.next();
+    for (granule, _) in spans {
+        *runs.starts.get_mut(runs.len)? = (granule, block.tag(granule as u8));
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }

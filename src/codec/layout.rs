@@ -6,6 +6,9 @@ use super::{
     runs::BITMAP_BYTES,
 };
 
+/// So many boundaries are too many for a bitmap with a tag for each run, and for a list.
+const TOO_MANY: usize = 2 * (ENCODED_MAX - BITMAP_BYTES - 1);
+
 /// What must be known of a block to choose a format, found in one pass, and the choice.
 pub(super) struct Layout {
     format: Format,
@@ -49,15 +52,20 @@ impl Layout {
     /// Goes through a block and chooses the shortest format.
     #[inline(never)]
     pub(super) fn choose(&mut self, block: &Block) {
-        (self.format, self.len) = (Format::One, 1);
-        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
-        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
+        self.reset();
         let boundaries = block.boundaries() as usize;
         if boundaries > 0 {
-            let ends = self.look_for_cells(block);
+            let ends = self.look_for_cells(block, boundaries);
             let cells = ends.and_then(|ends| self.add_ends(ends));
             self.choose_shortest(boundaries, cells);
         }
+    }
+
+    #[inline(always)]
+    fn reset(&mut self) {
+        (self.format, self.len) = (Format::One, 1);
+        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
+        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
     }
 
     pub(super) fn format(&self) -> Format {
@@ -71,10 +79,12 @@ impl Layout {
 
     /// Goes through the cells; `None` where those that are whole have too many shapes.
     #[inline(never)]
-    fn look_for_cells(&mut self, block: &Block) -> Option<Ends> {
+    fn look_for_cells(&mut self, block: &Block, boundaries: usize) -> Option<Ends> {
         let mut ends = Ends { count: 0, first: None, last: None };
         let mut fits = true;
         let mut parity = 0;
+        // Cells of one shape come in rows: only where it changes is it looked for.
+        let mut shape = None;
         for cell in Cells::new(block) {
             if ends.count == 0 {
                 parity = cell.tag & 1;
@@ -89,8 +99,15 @@ impl Layout {
                 ends.first = Some(cell);
             } else if cell.last {
                 ends.last = Some(cell);
-            } else if fits {
-                fits = self.shapes.add(&cell).is_some();
+            } else {
+                let its = Shapes::shape(&cell);
+                if fits && its != shape {
+                    shape = its;
+                    fits = self.shapes.add(&cell).is_some();
+                }
+            }
+            if !fits && !self.alternate && boundaries >= TOO_MANY {
+                break;
             }
         }
         self.zero_first = self.alternate && block.tag(0) == 0;
@@ -118,19 +135,38 @@ impl Layout {
 
     #[inline(never)]
     fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
-        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
-        let cells = cells.map_or(usize::MAX, |count| self.cells_bytes(count));
+        let ([list, bitmap], cells) = self.costs(boundaries, cells);
         let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
-        for (other, bytes) in
-            [(Format::Bitmap, bitmap), (Format::List, list), (Format::Cells, cells)]
-        {
+        for (other, bytes) in [
+            (Format::Bitmap, bitmap),
+            (Format::List, list),
+            (Format::Cells, cells.unwrap_or(usize::MAX)),
+        ] {
             if bytes < len || bytes == len && !matches!(format, Format::Raw) {
                 (format, len) = (other, bytes);
             }
         }
         // Not more than ENCODED_MAX.
         (self.format, self.len) = (format, len as u16);
+    }
+
+    /// Bytes as a list, as a bitmap and as this many cells.
+    #[inline]
+    fn costs(&self, boundaries: usize, cells: Option<usize>) -> ([usize; 2], Option<usize>) {
+        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
+        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
+        ([list, bitmap], cells.map(|count| self.cells_bytes(count)))
+    }
+
+    /// Chooses, and says what each format that has runs would have cost.
+    pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
+        self.reset();
+        // Never given up early: what every format costs is the question.
+        let ends = self.look_for_cells(block, 0);
+        let cells = ends.and_then(|ends| self.add_ends(ends));
+        let costs = self.costs(block.boundaries() as usize, cells);
+        self.choose(block);
+        costs
     }
 
     /// Runs that need a tag in a list or a bitmap.

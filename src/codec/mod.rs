@@ -14,6 +14,8 @@ mod block;
 mod canvas;
 mod cells;
 mod inline;
+#[doc(hidden)]
+pub mod inspect;
 mod layout;
 mod runs;
 #[cfg(test)]
@@ -66,7 +68,7 @@ impl<P: PageSize> Encoder<P> {
     }
 
     /// Reads the tags once and chooses a form.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
         self.block.read(source, 0);
         let code = if Self::BLOCKS == 1 {
@@ -98,7 +100,7 @@ impl<P: PageSize> Encoder<P> {
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns
     /// how many they are. `None` where they do not fit: `out` is too short, or the tags
     /// changed since; they may then be fewer, too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(
         &mut self,
         source: &(impl TagSource + ?Sized),
@@ -123,6 +125,7 @@ impl<P: PageSize> Encoder<P> {
 ///
 /// [`Error::Invalid`] for anything else; what `sink` got is unspecified then. Where it must not
 /// get anything in that case, a first call that is not `wet` finds out, and writes nothing.
+#[inline(always)]
 pub(crate) fn decode_bytes<P: PageSize>(
     bytes: &[u8],
     sink: &mut (impl TagSink + ?Sized),

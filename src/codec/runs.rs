@@ -2,7 +2,7 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BITMAP, Block, LIST},
+    block::{BITMAP, Block, GRANULES, LIST},
     canvas::Canvas,
     layout::Layout,
 };
@@ -88,15 +88,16 @@ pub(super) fn decode_bitmap(
     flags: u8,
 ) -> Result<usize> {
     let mut tags = Tags::new(bytes);
-    let starts = tags.reader.bytes(BITMAP_BYTES).ok_or(Error::Invalid)?;
-    if starts.first().is_some_and(|bits| bits & 1 != 0) {
+    let bitmap = tags.reader.bytes(BITMAP_BYTES).ok_or(Error::Invalid)?;
+    if bitmap.first().is_some_and(|bits| bits & 1 != 0) {
         return Err(Error::Invalid);
     }
     tags.begin(flags)?;
     canvas.change(0, tags.next());
     let mut base = 0u16;
-    for quarter in starts.chunks_exact(8) {
-        let mut rest = quarter.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    while base < GRANULES {
+        // Behind the first byte. Looked for anew each time, which takes less stack.
+        let mut rest = u64::from_le_bytes(*tags.reader.look(usize::from(base >> 3) | 1)?);
         while rest != 0 {
             canvas.change(base | rest.trailing_zeros() as u16, tags.next());
             rest &= rest.wrapping_sub(1);

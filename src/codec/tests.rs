@@ -269,3 +269,28 @@ fn tag_2_every_page_of_the_real_maps_comes_back() {
     println!("{pages} pages, {mean:.2} bytes a page");
     assert!(mean < 24.0, "{mean} bytes a page");
 }
+
+#[test]
+fn codec_inspection_agrees_with_what_is_encoded() {
+    let mut chosen = [0; 6];
+    for (name, words) in real_maps() {
+        for page in words.chunks_exact(16) {
+            let page: [u64; 16] = page.try_into().unwrap();
+            let choice = inspect::inspect(&page);
+            let least = choice.bytes.iter().flatten().min();
+            assert_eq!(choice.bytes[choice.chosen].as_ref(), least, "{name}");
+            let mut wire = [0; 129];
+            let len = encode::<Page4K>(&page, &mut wire).unwrap();
+            let payload = match wire[0] {
+                0xa2 | 0xa3 => len - 1,
+                _ => 0,
+            };
+            assert_eq!(choice.bytes[choice.chosen], Some(payload), "{name}");
+            chosen[choice.chosen] += 1;
+        }
+    }
+    // No program's page needs to be raw; noise does.
+    assert!(chosen[..5].iter().all(|count| *count > 0), "{chosen:?}");
+    let mut random = Random(3);
+    assert_eq!(inspect::inspect(&[(); 16].map(|()| random.next())).chosen, 5);
+}

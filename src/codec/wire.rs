@@ -88,8 +88,8 @@ pub fn decode<P: PageSize>(buf: &[u8], sink: &mut (impl TagSink + ?Sized)) -> Re
             size_of::<u64>()
         }
         BLOCKS => {
-            decode_bytes::<P>(rest, sink, false)?;
-            decode_bytes::<P>(rest, sink, true)?
+            decode_blocks::<P>(rest, sink, false)?;
+            decode_blocks::<P>(rest, sink, true)?
         }
         RAW => {
             copy::<P>(rest.get(..P::TAG_BYTES).ok_or(Error::Invalid)?, sink);
@@ -102,4 +102,14 @@ pub fn decode<P: PageSize>(buf: &[u8], sink: &mut (impl TagSink + ?Sized)) -> Re
         _ => return Err(Error::Invalid),
     };
     len.checked_add(1).ok_or(Error::Invalid)
+}
+
+/// Once for finding out, and once for writing: one piece of code for both.
+#[inline(never)]
+fn decode_blocks<P: PageSize>(
+    bytes: &[u8],
+    sink: &mut (impl TagSink + ?Sized),
+    wet: bool,
+) -> Result<usize> {
+    decode_bytes::<P>(bytes, sink, wet)
 }

@@ -4,7 +4,7 @@ use super::{
     leaf::{Leaf, Word},
     memory::Memory,
     node::{Child, FANOUT, Node},
-    tree::Root,
+    tree::{Job, Root, Then},
 };
 use crate::{
     error::{Error, Result},
@@ -32,7 +32,7 @@ pub(crate) struct LeafGuard<'a, H: Host> {
 }
 
 /// One pin in a leaf's count; records are counted below it.
-const PIN: u16 = 128;
+pub(super) const PIN: u16 = 128;
 
 impl<'a, H: Host> LeafGuard<'a, H> {
     pub(super) fn new(
@@ -64,8 +64,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         if !self.leaf.holds(word) {
             return Err(word);
         }
-        let old = self.leaf.load(position, Ordering::Relaxed);
-        self.leaf.store(position, word);
+        let old = self.leaf.swap(position, word);
         match (old.is_null(), word.is_null()) {
             (true, false) => self.set_count(self.count().wrapping_add(1)),
             (false, true) => self.set_count(self.count().wrapping_sub(1)),
@@ -81,10 +80,72 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
     }
 
+    /// [`take`](Self::take) and unlock, but `None`, with nothing taken, where the leaf holds one
+    /// record, or one pin, and no more.
+    #[inline]
+    pub(super) fn take_but_last(self, position: u64) -> Option<Word> {
+        let left = self.count().wrapping_sub(1);
+        let taken = (left != 0).then(|| {
+            let old = self.leaf.swap(position, core::ptr::null_mut());
+            if !old.is_null() {
+                self.node.count(self.position).store(left, Ordering::Relaxed);
+            }
+            old
+        });
+        self.unlock();
+        taken
+    }
+
+    /// [`replace`](Self::replace) by a word that is not null, and unlock; `None`, with
+    /// nothing replaced, where the leaf is too narrow.
+    #[inline]
+    pub(super) fn replace_known(self, position: u64, word: Word) -> Option<Word> {
+        let replaced = self.leaf.holds(word).then(|| {
+            let old = self.leaf.swap(position, word);
+            if old.is_null() {
+                let count = self.count().wrapping_add(1);
+                self.node.count(self.position).store(count, Ordering::Relaxed);
+            }
+            old
+        });
+        self.unlock();
+        replaced
+    }
+
+    /// Does what room was made for, and unlocks the leaf, which is not empty after that.
+    #[inline(always)]
+    pub(super) fn finish(mut self, job: Job) -> Result<Word> {
+        match job.then {
+            // The leaf was made to hold it.
+            Then::Replace => self.replace_known(job.position, job.word).ok_or(Error::NoMemory),
+            Then::Pin => {
+                let pinned = self.pin();
+                self.unlock();
+                pinned.map(|()| core::ptr::null_mut())
+            }
+        }
+    }
+
+    /// Unlocks the leaf, whose count is not 0.
+    #[inline]
+    fn unlock(self) {
+        // What its drop does to a leaf that stays.
+        let guard = core::mem::ManuallyDrop::new(self);
+        guard.release();
+        guard.shared.host.exit(guard.cookie);
+    }
+
+    #[inline]
+    fn release(&self) {
+        // Release: the next holder finds what we wrote.
+        let unlocked = Child::from_leaf(self.leaf);
+        self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+    }
+
     /// Moves all words to `wide`, an unused leaf, which takes this one's place.
     pub(super) fn widen(&mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
-            wide.store(position, self.leaf.load(position, Ordering::Relaxed));
+            wide.swap(position, self.leaf.load(position, Ordering::Relaxed));
         }
         let narrow = core::mem::replace(&mut self.leaf, wide);
         // Release: readers find the words. INVARIANT: `LOCK` stays set.
@@ -95,7 +156,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
             self.node.bump_version();
         }
         for position in 0..FANOUT as u64 {
-            narrow.store(position, core::ptr::null_mut());
+            narrow.swap(position, core::ptr::null_mut());
         }
         // SAFETY: out of the tree, and emptied.
         unsafe { self.shared.give_leaf(narrow) };
@@ -115,23 +176,29 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.set_count(self.count().wrapping_sub(PIN));
     }
 
+    /// Notes the leaf's node for those who look for its positions.
+    pub(super) fn note(&self) {
+        self.shared.hints.note(self.position, self.node.as_ptr());
+    }
+
     /// True if `position` is one of this leaf's.
     pub(crate) fn covers(&self, position: u64) -> bool {
         (self.position ^ position) < FANOUT as u64
     }
 
-    /// Takes the leaf out of its tree, records and all. `Err` with the guard where a pin
-    /// forbids it.
-    pub(crate) fn detach(self) -> core::result::Result<Detached<'a, H>, Self> {
-        if self.count() >= PIN {
-            return Err(self);
-        }
+    /// True if a pin keeps the leaf linked.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.count() >= PIN
+    }
+
+    /// Takes the leaf out of its tree, records and all; it is not pinned.
+    pub(super) fn detach(self) -> Detached<'a, H> {
         // What its drop does, but for giving the leaf back.
         let mut guard = core::mem::ManuallyDrop::new(self);
         guard.set_count(0);
         guard.root.unlink(guard.shared, guard.node, guard.position);
         guard.shared.host.exit(guard.cookie);
-        Ok(Detached { shared: guard.shared, leaf: guard.leaf })
+        Detached { shared: guard.shared, leaf: guard.leaf }
     }
 
     fn count(&self) -> u16 {
@@ -147,23 +214,27 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.count() == 0 {
-            self.unlink();
+            unlink(self.shared, self.root, self.node, self.leaf, self.position);
         } else {
-            // Release: the next holder finds what we wrote.
-            let unlocked = Child::from_leaf(self.leaf);
-            self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
+            self.release();
         }
         self.shared.host.exit(self.cookie);
     }
 }
 
-impl<H: Host> LeafGuard<'_, H> {
-    #[cold]
-    fn unlink(&self) {
-        self.root.unlink(self.shared, self.node, self.position);
-        // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
-        unsafe { self.shared.give_leaf(self.leaf) };
-    }
+/// Unlinks a locked leaf without records. Its guard's parts one by one, so that a guard
+/// need not lie in memory.
+#[inline(never)]
+fn unlink<H: Host>(
+    shared: &Memory<H>,
+    root: &Root<H>,
+    node: Ref<'_, Node<H>>,
+    leaf: Leaf<'_>,
+    position: u64,
+) {
+    root.unlink(shared, node, position);
+    // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
+    unsafe { shared.give_leaf(leaf) };
 }
 
 /// A leaf that is in no tree any more, with the records that were in it.
@@ -173,15 +244,11 @@ pub(crate) struct Detached<'a, H: Host> {
 }
 
 impl<H: Host> Detached<'_, H> {
-    /// Takes each record out, in the order of positions.
-    pub(crate) fn for_each(self, mut each: impl FnMut(Word)) {
-        for position in 0..FANOUT as u64 {
-            let word = self.leaf.load(position, Ordering::Relaxed);
-            if !word.is_null() {
-                self.leaf.store(position, core::ptr::null_mut());
-                each(word);
-            }
-        }
+    /// Takes each record out, in the order of positions, and hands those that are not small to
+    /// `each`.
+    #[inline]
+    pub(crate) fn for_each(self, each: &mut impl FnMut(Word)) {
+        self.leaf.empty(each);
         // SAFETY: from the leaves' pool, out of the tree, and empty now.
         unsafe { self.shared.give_leaf(self.leaf) };
     }

@@ -157,20 +157,50 @@ impl<'a> Leaf<'a> {
         self.is_wide() || is_small(word)
     }
 
-    /// Puts a word that the leaf [`holds`](Self::holds) into the slot of `position`. The
-    /// caller has the leaf's lock, or the leaf to itself.
+    /// Puts a word that the leaf [`holds`](Self::holds) into the slot of `position`, and returns
+    /// the one that was there. The caller has the leaf's lock, or the leaf to itself.
     #[inline]
-    pub(super) fn store(self, position: u64, word: Word) {
-        // Release: readers that take no lock find what the word refers to; and see
-        // `Visit::valid` for why a null must be released, too.
+    pub(super) fn swap(self, position: u64, word: Word) -> Word {
+        // Relaxed loads, and no exchange: only the lock's holder writes. Release: readers that
+        // take no lock find what the word refers to; and see `Visit::valid` for why a null
+        // must be released, too.
         match self.kind() {
-            Kind::Wide(leaf) => choose(&leaf.slots, position).store(word, Ordering::Release),
+            Kind::Wide(leaf) => {
+                let slot = choose(&leaf.get().slots, position);
+                let old = slot.load(Ordering::Relaxed);
+                slot.store(word, Ordering::Release);
+                old
+            }
             Kind::Narrow(leaf) => {
-                let (eight, shift) = leaf.eight(position);
-                // Relaxed, and no exchange: only the lock's holder writes.
-                let others = eight.load(Ordering::Relaxed).addr() & !(SMALL_MAX << shift);
-                let word = others | (word.addr() & SMALL_MAX) << shift;
-                eight.store(core::ptr::without_provenance_mut(word), Ordering::Release);
+                let (eight, shift) = leaf.get().eight(position);
+                let all = eight.load(Ordering::Relaxed).addr();
+                let others = all & (!SMALL_MAX).rotate_left(shift);
+                let new = others | (word.addr() & SMALL_MAX) << shift;
+                eight.store(core::ptr::without_provenance_mut(new), Ordering::Release);
+                core::ptr::without_provenance_mut(all >> shift & SMALL_MAX)
+            }
+        }
+    }
+
+    /// Takes every word out of a leaf that the caller has to itself, and hands those that are not
+    /// small to `each`.
+    #[inline]
+    pub(super) fn empty(self, each: &mut impl FnMut(Word)) {
+        let slots = match self.kind() {
+            // Eight small words at once: none is for `each`.
+            Kind::Narrow(leaf) => {
+                let eights = leaf.get().eights.iter();
+                return eights
+                    .for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
+            }
+            Kind::Wide(leaf) => leaf.get().slots.iter(),
+        };
+        for slot in slots {
+            let word = slot.load(Ordering::Relaxed);
+            // Release: as in `store`.
+            slot.store(core::ptr::null_mut(), Ordering::Release);
+            if !is_small(word) {
+                each(word);
             }
         }
     }

@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use super::{
+    hints::Hints,
     leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
     node::Node,
 };
@@ -19,11 +20,18 @@ pub(super) struct Memory<H: Host> {
     pub(super) nodes: Pool<H, Node<H>>,
     pub(super) wides: Pool<H, Wide>,
     pub(super) narrows: Pool<H, Narrow>,
+    pub(super) hints: Hints<H>,
 }
 
 impl<H: Host> Memory<H> {
     pub(super) const fn new(host: H) -> Self {
-        Self { host, nodes: Pool::new(), wides: Pool::new(), narrows: Pool::new() }
+        Self {
+            host,
+            nodes: Pool::new(),
+            wides: Pool::new(),
+            narrows: Pool::new(),
+            hints: Hints::new(),
+        }
     }
 
     /// The node at a pointer found in a tree, or in what was one.
@@ -31,6 +39,14 @@ impl<H: Host> Memory<H> {
         // SAFETY: such pointers are to memory of this pool (`Child`'s and `Root`'s
         // invariants), which this borrow of `self` borrows.
         unsafe { Ref::new(node) }
+    }
+
+    /// The node that was last noted for `position`, which is not a staged one, if it is the
+    /// one above its leaf: [`Node::is_above`] says so. `None`: there is no word, neither
+    /// here nor anywhere that shares the hint.
+    #[inline]
+    pub(super) fn hinted(&self, position: u64) -> Option<Ref<'_, Node<H>>> {
+        NonNull::new(self.hints.get(position)).map(|node| self.node(node))
     }
 
     /// An empty leaf that holds `word`, narrow if that will do.

@@ -15,6 +15,7 @@
 //! Nothing is allocated, and nothing given back, with a lock held.
 
 mod guard;
+mod hints;
 mod leaf;
 mod memory;
 mod node;
@@ -27,14 +28,14 @@ pub(crate) use guard::LeafGuard;
 pub(crate) use leaf::{Word, is_small};
 
 use memory::Memory;
-use node::{FANOUT, LEVEL_MAX, SLOT_MASK};
-use tree::{Root, Then};
+use node::{Child, FANOUT, LEVEL_MAX, SLOT_MASK};
+use tree::{Root, Then, Visit};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
     error::Result,
     host::{AllocFlags, Host},
-    sync::spin_loop,
+    sync::{Ordering, spin_loop},
 };
 
 /// The bit of a position that says "in a staged tree", clear in every swap entry. Keys of
@@ -59,7 +60,7 @@ const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
 
 /// Words taken off a leaf in one go, to be let go of once it is unlocked.
-const BATCH: usize = 8;
+const BATCH: usize = 4;
 
 impl<H: Host> Index<H> {
     pub(crate) const fn new(host: H) -> Self {
@@ -79,22 +80,86 @@ impl<H: Host> Index<H> {
     /// The word of `entry`, or null. Takes no lock, writes nothing.
     #[inline]
     pub(crate) fn get(&self, entry: SwapEntry) -> Word {
+        self.look_up(entry).unwrap_or_else(|| self.walk_to(entry))
+    }
+
+    /// As [`get`](Self::get), but `None` where that would have to walk.
+    #[inline]
+    pub(crate) fn look_up(&self, entry: SwapEntry) -> Option<Word> {
+        let position = entry.raw();
+        let Some(node) = self.memory.hinted(position) else { return Some(core::ptr::null_mut()) };
+        // Acquire on all, and in this order: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if !node.is_above(position) {
+            return None;
+        }
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        if child.0.is_null() {
+            return Some(core::ptr::null_mut());
+        }
+        // Acquire: what the word refers to was stored before it, too.
+        let word = child.leaf(&self.memory)?.load(position, Ordering::Acquire);
+        Visit::keyed(node, child, position, version).valid().then_some(word)
+    }
+
+    #[inline(never)]
+    fn walk_to(&self, entry: SwapEntry) -> Word {
         self.root(entry.swap_type()).get(&self.memory, entry.raw())
     }
 
-    /// Locks the leaf of `entry`, if it has a word there.
-    pub(crate) fn find_present(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).find_present(&self.memory, entry.raw())
+    /// Takes the word of `entry` out; null where there is none.
+    pub(crate) fn take(&self, entry: SwapEntry) -> Word {
+        // A look first: where there is no word, nothing is locked.
+        if self.get(entry).is_null() {
+            return core::ptr::null_mut();
+        }
+        self.find(entry).map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
+    }
+
+    /// As [`take`](Self::take), but `None`, with nothing taken, where that would have to walk,
+    /// to wait, or to unlink the leaf.
+    #[inline]
+    pub(crate) fn take_known(&self, entry: SwapEntry) -> Option<Word> {
+        let position = entry.raw();
+        let Some(node) = self.memory.hinted(position) else { return Some(core::ptr::null_mut()) };
+        if !node.is_above(position) {
+            return None;
+        }
+        // Acquire: see `Visit::valid`.
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        if child.0.is_null() {
+            return Some(core::ptr::null_mut());
+        }
+        let root = self.root(entry.swap_type());
+        root.lock(&self.memory, node, child, position)?.take_but_last(position)
+    }
+
+    /// Locks the leaf of `entry` where its hint leads there and nobody else has it locked.
+    #[inline]
+    fn lock_known(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
+        let position = entry.raw();
+        let node = self.memory.hinted(position).filter(|node| node.is_above(position))?;
+        // Acquire: see `Visit::valid`.
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        self.root(entry.swap_type()).lock(&self.memory, node, child, position)
     }
 
     /// Locks the leaf of `entry`, if there is one.
+    #[inline]
     pub(crate) fn find(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        self.root(entry.swap_type()).find(&self.memory, entry.raw())
+        self.lock_known(entry)
+            .or_else(|| self.root(entry.swap_type()).find(&self.memory, entry.raw()))
     }
 
     /// Puts `word` at `entry` and returns the word that was there, or null. On an error the
     /// index is as before. May sleep where `flags` allow it, before any lock is taken.
+    #[inline]
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<Word> {
+        if let Some(old) =
+            self.lock_known(entry).and_then(|leaf| leaf.replace_known(entry.raw(), word))
+        {
+            return Ok(old);
+        }
         let root = self.root(entry.swap_type());
         root.with_room(&self.memory, entry.raw(), word, Then::Replace, flags)
     }
@@ -140,50 +205,27 @@ impl<H: Host> Index<H> {
         }
     }
 
-    /// Takes every word of `range` out and hands it to `each`, with no lock held.
-    pub(crate) fn drain(&self, range: EntryRange, each: &mut dyn FnMut(Word)) {
+    /// Takes every word of `range` out and hands those that are not small to `each`, with no
+    /// lock held. A small word is no pointer: there is nothing to let go of.
+    pub(crate) fn drain(&self, range: EntryRange, each: impl FnMut(Word)) {
         let root = self.root(range.first().swap_type());
         self.drain_root(root, range.first().raw(), range.last().raw(), each);
     }
 
-    fn drain_root(&self, root: &Root<H>, first: u64, last: u64, each: &mut dyn FnMut(Word)) {
-        let mut position = first;
-        while let Some(next) = self.drain_some(root, position, last, each) {
-            position = next;
+    fn drain_root(&self, root: &Root<H>, first: u64, last: u64, mut each: impl FnMut(Word)) {
+        let mut next = Some(first);
+        while let Some((leaf, position)) =
+            next.and_then(|next| root.next_leaf(&self.memory, next, last))
+        {
+            let end = position | SLOT_MASK;
+            let whole = position & SLOT_MASK == 0 && end <= last;
+            next = if whole && !leaf.is_pinned() {
+                leaf.detach().for_each(&mut each);
+                end.checked_add(1)
+            } else {
+                drain_some(leaf, position, end.min(last), &mut each)
+            };
         }
-    }
-
-    /// Takes out a leaf's words from `first` on, or some of them; returns where to go on.
-    #[inline(never)]
-    fn drain_some(
-        &self,
-        root: &Root<H>,
-        first: u64,
-        last: u64,
-        each: &mut dyn FnMut(Word),
-    ) -> Option<u64> {
-        let (mut leaf, position) = root.next_leaf(&self.memory, first, last)?;
-        let end = position | SLOT_MASK;
-        if position & SLOT_MASK == 0 && end <= last {
-            match leaf.detach() {
-                Ok(detached) => {
-                    detached.for_each(&mut *each);
-                    return end.checked_add(1);
-                }
-                Err(pinned) => leaf = pinned,
-            }
-        }
-        // A range that knows its end: behind the last position of all, counting would
-        // begin anew.
-        let mut rest = position..=end.min(last);
-        let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
-        for place in &mut batch {
-            let mut words = rest.by_ref().map(|position| leaf.take(position));
-            *place = words.find(|word| !word.is_null()).unwrap_or(core::ptr::null_mut());
-        }
-        drop(leaf);
-        batch.into_iter().filter(|word| !word.is_null()).for_each(&mut *each);
-        if rest.is_empty() { end.checked_add(1) } else { Some(*rest.start()) }
     }
 
     /// The first entry from `entry` on, of its swap type, that has a word.
@@ -241,7 +283,7 @@ impl<H: Host> Index<H> {
 
     /// Bytes held from the host: for leaves and nodes in use or pooled, and in reserve.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let Memory { host, nodes, wides, narrows } = &self.memory;
+        let Memory { host, nodes, wides, narrows, .. } = &self.memory;
         let leaves = wides.bytes(host).saturating_add(narrows.bytes(host));
         let reserved = nodes.reserved_bytes(host).saturating_add(wides.reserved_bytes(host));
         (nodes.bytes(host).saturating_add(leaves), reserved)
@@ -249,19 +291,53 @@ impl<H: Host> Index<H> {
 
     /// Gives pooled memory back to the host; returns the bytes.
     pub(crate) fn shrink(&mut self) -> usize {
-        let Memory { host, nodes, wides, narrows } = &mut self.memory;
+        // Only hints to nodes that stay are left. The tree is ours alone meanwhile.
+        self.memory.hints.clear();
+        for ty in SwapType::all() {
+            let (first, last) =
+                (EntryRange::area(ty).first().raw(), EntryRange::area(ty).last().raw());
+            let mut next = Some(first);
+            while let Some((leaf, at)) =
+                next.and_then(|next| self.root(ty).next_leaf(&self.memory, next, last))
+            {
+                leaf.note();
+                next = (at | SLOT_MASK).checked_add(1);
+            }
+        }
+        let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         let leaves = wides.shrink(host).saturating_add(narrows.shrink(host));
         nodes.shrink(host).saturating_add(leaves)
     }
+}
+
+/// Takes words out of a leaf, from `first` to `last` or as many as can be kept until it is
+/// unlocked; returns where to go on.
+#[inline(always)]
+fn drain_some<H: Host>(
+    mut leaf: LeafGuard<'_, H>,
+    first: u64,
+    last: u64,
+    each: &mut impl FnMut(Word),
+) -> Option<u64> {
+    // A range that knows its end: behind the last position of all, counting would begin anew.
+    let mut rest = first..=last;
+    let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
+    for place in &mut batch {
+        let mut words = rest.by_ref().map(|position| leaf.take(position));
+        *place = words.find(|word| !is_small(*word)).unwrap_or(core::ptr::null_mut());
+    }
+    drop(leaf);
+    batch.into_iter().filter(|word| !word.is_null()).for_each(each);
+    if rest.is_empty() { last.checked_add(1) } else { Some(*rest.start()) }
 }
 
 impl<H: Host> Drop for Index<H> {
     fn drop(&mut self) {
         // What words refer to is their user's to let go of, before this.
         for ty in SwapType::all() {
-            self.drain(EntryRange::area(ty), &mut |_| {});
+            self.drain(EntryRange::area(ty), |_| {});
         }
-        let Memory { host, nodes, wides, narrows } = &mut self.memory;
+        let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         nodes.clear(host);
         wides.clear(host);
         narrows.clear(host);
@@ -289,7 +365,7 @@ impl<'a, H: Host> Staged<'a, H> {
 
     /// Exchanges the staged words with the index's own: afterwards the index holds what
     /// was staged, and this what was there. On an error the index is as before.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn exchange(&self, flags: AllocFlags) -> Result<()> {
         let mut next = Some(self.range.first());
         while let Some(entry) = next.and_then(|next| self.next_leaf(next)) {
@@ -360,7 +436,8 @@ impl<'a, H: Host> Staged<'a, H> {
     }
 
     /// Ends the staging: hands every word that is staged now to `each`.
-    pub(crate) fn finish(self, each: &mut dyn FnMut(Word)) {
+    #[inline(never)]
+    pub(crate) fn finish(self, each: impl FnMut(Word)) {
         let (first, last) = (self.range.first().raw(), self.range.last().raw());
         self.index.drain_root(&self.root, first | STAGED, last | STAGED, each);
     }

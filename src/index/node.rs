@@ -116,6 +116,17 @@ pub(crate) struct Node<H: Host> {
 }
 
 impl<H: Host> Node<H> {
+    /// True if this is the node above the leaf of `position`, wherever that may be.
+    ///
+    /// When it is, and then the child is null, there was a moment without a leaf in between:
+    /// either the node was in its place still when its child was read, or it had died, and a
+    /// node of level 1 dies when it has no leaf left.
+    #[inline]
+    pub(super) fn is_above(&self, position: u64) -> bool {
+        // Acquire: what is read next is this node's own, see `Visit::valid`.
+        self.key.load(Ordering::Acquire) == key(1, position)
+    }
+
     /// The child that leads to `position` from a node of `level`.
     pub(super) fn child(&self, level: u32, position: u64) -> &AtomicPtr<u8> {
         choose(&self.children, child_number(level, position))
@@ -176,9 +187,9 @@ pub(super) const fn child_number(level: u32, position: u64) -> u64 {
 }
 
 /// The key of the node of `level` above `position`: the first position below it, and
-/// its level in the bits that are always clear there.
+/// its level, less one, in the bits that are always clear there.
 pub(super) const fn key(level: u32, position: u64) -> u64 {
-    position & !below(level) | level as u64
+    position & !below(level) | level.wrapping_sub(1) as u64
 }
 
 /// The positions below a node of `level`, less one: the mask of an offset's bits that

@@ -22,7 +22,7 @@ fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {
 
 fn drain(index: &Index<TestHost>, first: SwapEntry, nr: usize) -> Vec<usize> {
     let mut words = Vec::new();
-    index.drain(EntryRange::new(first, nr).unwrap(), &mut |word| words.push(word.addr()));
+    index.drain(EntryRange::new(first, nr).unwrap(), |word| words.push(word.addr()));
     words
 }
 
@@ -106,7 +106,8 @@ fn index_agrees_with_a_map_under_random_operations() {
                     for (entry, _) in &gone {
                         model.remove(entry);
                     }
-                    let words: Vec<_> = gone.into_iter().map(|(_, word)| word).collect();
+                    let words: Vec<_> =
+                        gone.into_iter().map(|(_, word)| word).filter(|word| *word > 255).collect();
                     assert_eq!(drain(&index, at, nr), words);
                 }
                 _ => {
@@ -137,12 +138,12 @@ fn an_emptied_index_pools_its_memory_and_shrink_returns_it() {
     let mut index = Index::new(host.clone());
     for round in 0..3 {
         for offset in (0..200_000).step_by(7) {
-            insert(&index, entry(round, offset), 1).unwrap();
+            insert(&index, entry(round, offset), 257).unwrap();
         }
         let full = host.held();
         assert_eq!(drain(&index, entry(round, 0), 200_000).len(), 200_000usize.div_ceil(7));
         for offset in (0..200_000).step_by(7) {
-            insert(&index, entry(round + 3, offset), 1).unwrap();
+            insert(&index, entry(round + 3, offset), 257).unwrap();
         }
         assert_eq!(host.held(), full, "memory of one area serves the next");
         drain(&index, entry(round + 3, 0), 200_000);
@@ -214,7 +215,7 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
         let result = result.and_then(|()| staged.exchange(AllocFlags::empty()));
         host.fail_after(-1);
         let mut released = Vec::new();
-        staged.finish(&mut |word| released.push(word.addr()));
+        staged.finish(|word| released.push(word.addr()));
         let saved =
             |offset: u64| result.is_ok() && (30..330).contains(&offset) && (offset - 30) % 5 != 0;
         for offset in 0..400u64 {
@@ -226,6 +227,8 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
             let replaced: Vec<_> = (0..400)
                 .filter(|&offset| saved(offset) && offset % 3 == 0)
                 .map(|offset| offset as usize * 2 + 1)
+                // A small word is let go of without a word.
+                .filter(|word| *word > 255)
                 .collect();
             assert_eq!(released, replaced);
         }

@@ -3,20 +3,20 @@
 //! Lock order: a leaf's `LOCK` bit, then its node's `state`, then the `state` of the
 //! parent, and so on up to the root's. Never the other way; a walk down holds none.
 
-use core::{hint::spin_loop, ptr::NonNull};
+use core::ptr::NonNull;
 
 use super::{
-    guard::LeafGuard,
-    leaf::{Leaf, Word},
+    guard::{LeafGuard, PIN},
+    leaf::Word,
     memory::{Kit, Memory},
     node::{Child, FANOUT, NO_KEY, Node, below, child_number, key, level_for},
 };
 use crate::{
     entry::OFFSET_MAX,
-    error::{Error, Result},
+    error::Result,
     host::{AllocFlags, Entered, Guard, Host, Lock},
     pool::Ref,
-    sync::{AtomicPtr, Ordering, fence},
+    sync::{AtomicPtr, Ordering, fence, spin_loop},
 };
 
 /// The top of one tree.
@@ -38,6 +38,14 @@ pub(super) enum Then {
     Pin,
 }
 
+/// What to do at a position once there is room.
+#[derive(Clone, Copy)]
+pub(super) struct Job {
+    pub(super) position: u64,
+    pub(super) word: Word,
+    pub(super) then: Then,
+}
+
 /// Where a walk ended.
 pub(super) enum Place<'a, H: Host> {
     /// At the child word of a node: a leaf, or null.
@@ -56,6 +64,13 @@ pub(super) struct Visit<'a, H: Host> {
     position: u64,
     version: u64,
     keyed: bool,
+}
+
+impl<'a, H: Host> Visit<'a, H> {
+    /// A look at a child of a node of level 1 that had the key of `position`.
+    pub(super) fn keyed(node: Ref<'a, Node<H>>, child: Child, position: u64, version: u64) -> Self {
+        Self { node, level: 1, child, position, version, keyed: true }
+    }
 }
 
 impl<H: Host> Visit<'_, H> {
@@ -165,32 +180,6 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Locks the leaf of `position`, if it has a word there.
-    #[inline]
-    pub(super) fn find_present<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-    ) -> Option<LeafGuard<'a, H>> {
-        loop {
-            let Place::Child(visit) = self.walk(shared, position) else { return None };
-            let (leaf, word) = match visit.child.leaf(shared) {
-                Some(leaf) => (Some(leaf), leaf.load(position, Ordering::Acquire)),
-                None => (None, core::ptr::null_mut()),
-            };
-            match leaf {
-                Some(leaf) if !word.is_null() => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
-                        return Some(guard);
-                    }
-                }
-                _ if visit.valid() => return None,
-                _ => {}
-            }
-            spin_loop();
-        }
-    }
-
     /// Locks the leaf of `position`, if there is one.
     // Not inlined, like all below that leaves a guard behind: a guard's making takes more
     // stack than the guard.
@@ -203,8 +192,8 @@ impl<H: Host> Root<H> {
         loop {
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some(guard);
                     }
                 }
@@ -225,25 +214,38 @@ impl<H: Host> Root<H> {
     ) -> core::result::Result<Option<LeafGuard<'a, H>>, ()> {
         let Place::Child(visit) = self.walk(shared, position) else { return Ok(None) };
         match visit.child.leaf(shared) {
-            Some(leaf) => self.try_lock(shared, &visit, leaf).map(Some).ok_or(()),
+            Some(_) => self.try_lock(shared, &visit).map(Some).ok_or(()),
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
     }
 
-    #[inline]
+    /// Locks the leaf that a visit found, if it found an unlocked one and it is there still.
     fn try_lock<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
     ) -> Option<LeafGuard<'a, H>> {
-        let unlocked = visit.child;
-        if unlocked.is_locked() || visit.level != 1 {
+        if visit.child.is_locked() || visit.level != 1 {
             return None;
         }
+        self.lock(shared, visit.node, visit.child, visit.position)
+    }
+
+    /// Locks the leaf of `position`, to which `child` led from `node`, if that is no lock
+    /// of another and it is so still.
+    #[inline]
+    pub(super) fn lock<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        node: Ref<'a, Node<H>>,
+        child: Child,
+        position: u64,
+    ) -> Option<LeafGuard<'a, H>> {
+        let leaf = child.leaf(shared)?;
+        let unlocked = Child::from_leaf(leaf);
         let entered = Entered::new(&shared.host);
-        let word = visit.node.child(1, visit.position);
+        let word = node.get().child(1, position);
         // Acquire: pairs with the Release of the last holder's unlocking, and of linking.
         word.compare_exchange(
             unlocked.0,
@@ -252,8 +254,10 @@ impl<H: Host> Root<H> {
             Ordering::Relaxed,
         )
         .ok()?;
-        if visit.still_placed() {
-            return Some(LeafGuard::new(shared, self, visit.node, leaf, visit.position, entered));
+        // Relaxed: a lock of the node is held, and its key changes while linked children
+        // and `state` are locked by nobody else.
+        if node.key.load(Ordering::Relaxed) == key(1, position) {
+            return Some(LeafGuard::new(shared, self, node, leaf, position, entered));
         }
         // The node was reused: this is the leaf of another position.
         word.store(unlocked.0, Ordering::Release);
@@ -273,24 +277,25 @@ impl<H: Host> Root<H> {
         flags: AllocFlags,
     ) -> Result<Word> {
         let mut kit = Kit::new(shared);
+        let job = Job { position, word, then };
         loop {
-            let guard = match self.walk(shared, position) {
+            let done = match self.walk(shared, position) {
                 Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => self.try_lock(shared, &visit, leaf),
-                    Some(leaf) => {
+                    Some(leaf) if leaf.holds(word) => self.do_there(shared, &visit, job),
+                    Some(_) => {
                         kit.fill(0, word, flags)?;
-                        self.widen(shared, &visit, leaf, &mut kit)
+                        self.widen(shared, &visit, &mut kit, job)
                     }
                     None if visit.valid() => {
                         kit.fill(visit.level.wrapping_sub(1), word, flags)?;
-                        self.link(shared, &visit, &mut kit)
+                        self.link(shared, &visit, &mut kit, job)
                     }
                     None => None,
                 },
                 Place::Empty => {
                     let level = level_for(position & OFFSET_MAX);
                     kit.fill(level, word, flags)?;
-                    self.plant(shared, position, level, &mut kit)
+                    self.plant(shared, level, &mut kit, job)
                 }
                 Place::TooLow(top, level) => {
                     // One node to grow by; those below it are asked for once it stands,
@@ -302,31 +307,38 @@ impl<H: Host> Root<H> {
                     None
                 }
             };
-            if let Some(mut guard) = guard {
-                return match then {
-                    // The leaf was made to hold it.
-                    Then::Replace => guard.replace(position, word).map_err(|_| Error::NoMemory),
-                    Then::Pin => guard.pin().map(|()| core::ptr::null_mut()),
-                };
+            if let Some(result) = done {
+                return result;
             }
             spin_loop();
         }
     }
 
-    /// Locks a leaf and puts the kit's in its place.
+    /// Locks the leaf and does the job there.
+    #[inline(never)]
+    fn do_there<'a>(
+        &'a self,
+        shared: &'a Memory<H>,
+        visit: &Visit<'a, H>,
+        job: Job,
+    ) -> Option<Result<Word>> {
+        self.try_lock(shared, visit).map(|guard| guard.finish(job))
+    }
+
+    /// Locks a leaf, puts the kit's in its place, and does the job there.
     #[inline(never)]
     fn widen<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
-        leaf: Leaf<'a>,
         kit: &mut Kit<'a, H>,
-    ) -> Option<LeafGuard<'a, H>> {
+        job: Job,
+    ) -> Option<Result<Word>> {
         let wide = kit.leaf()?;
-        match self.try_lock(shared, visit, leaf) {
+        match self.try_lock(shared, visit) {
             Some(mut guard) => {
                 guard.widen(wide);
-                Some(guard)
+                Some(guard.finish(job))
             }
             None => {
                 kit.put_back(wide);
@@ -335,45 +347,48 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Links a chain of nodes and a locked leaf under the null child that `visit` saw.
+    /// Links a chain of nodes and a leaf, with the job done in it, under the null child that
+    /// `visit` saw.
     #[inline(never)]
     fn link<'a>(
         &'a self,
         shared: &'a Memory<H>,
         visit: &Visit<'a, H>,
         kit: &mut Kit<'a, H>,
-    ) -> Option<LeafGuard<'a, H>> {
-        let entered = Entered::new(&shared.host);
+        job: Job,
+    ) -> Option<Result<Word>> {
         let _state = visit.node.state.lock(&shared.host);
         let word = visit.node.child(visit.level, visit.position);
         // Relaxed: it changes from null under `state` only.
         if !visit.still_placed() || !word.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        let chain = Chain::build(visit.position, visit.level, Some(visit.node), kit)?;
+        let chain = Chain::build(visit.level, Some(visit.node), kit, job)?;
         visit.node.add_child();
         // Release: publishes the chain. INVARIANT: null to a child under `state`.
         word.store(chain.child.0, Ordering::Release);
-        Some(chain.enter(shared, self, visit.position, entered))
+        chain.give_keys(shared, job.position);
+        Some(Ok(core::ptr::null_mut()))
     }
 
-    /// Makes a chain the whole tree, where the tree is empty.
+    /// Makes a chain with a leaf, with the job done in it, the whole tree, where the tree is
+    /// empty.
     #[inline(never)]
     fn plant<'a>(
         &'a self,
         shared: &'a Memory<H>,
-        position: u64,
         level: u32,
         kit: &mut Kit<'a, H>,
-    ) -> Option<LeafGuard<'a, H>> {
-        let entered = Entered::new(&shared.host);
+        job: Job,
+    ) -> Option<Result<Word>> {
         let _root = self.lock.lock(&shared.host);
         if !self.top.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        let chain = Chain::build(position, level.wrapping_add(1), None, kit)?;
+        let chain = Chain::build(level.wrapping_add(1), None, kit, job)?;
         self.store_top(chain.top?, level);
-        Some(chain.enter(shared, self, position, entered))
+        chain.give_keys(shared, job.position);
+        Some(Ok(core::ptr::null_mut()))
     }
 
     /// Puts one node above the top, so that the tree holds higher offsets.
@@ -517,8 +532,8 @@ impl<H: Host> Root<H> {
             // An empty or a low tree ends the search.
             let Place::Child(visit) = self.walk(shared, position) else { return None };
             match visit.child.leaf(shared) {
-                Some(leaf) => {
-                    if let Some(guard) = self.try_lock(shared, &visit, leaf) {
+                Some(_) => {
+                    if let Some(guard) = self.try_lock(shared, &visit) {
                         return Some((guard, position));
                     }
                 }
@@ -543,7 +558,7 @@ enum Above<'a, H: Host> {
 }
 
 /// Nodes that lead to one leaf, laid down to be linked in one step: a tree never
-/// shows a node that leads nowhere.
+/// shows a node that leads nowhere, nor a leaf that is empty.
 struct Chain<'a, H: Host> {
     /// What the place above links to.
     child: Child,
@@ -551,21 +566,21 @@ struct Chain<'a, H: Host> {
     top: Option<Ref<'a, Node<H>>>,
     /// The leaf's node, the place above or the lowest of the chain.
     node: Ref<'a, Node<H>>,
-    leaf: Leaf<'a>,
 }
 
 impl<'a, H: Host> Chain<'a, H> {
-    /// A chain to be linked below a node of level `above`. Empty-handed where the kit is
-    /// short, which callers have seen to. The leaf's word is locked.
+    /// A chain to be linked below a node of level `above`, the job done in its leaf. Empty-handed
+    /// where the kit is short, which callers have seen to.
     fn build(
-        position: u64,
         above: u32,
         parent: Option<Ref<'a, Node<H>>>,
         kit: &mut Kit<'a, H>,
+        job: Job,
     ) -> Option<Self> {
         if !kit.has(above.wrapping_sub(1)) {
             return None;
         }
+        let position = job.position;
         let mut top = None;
         let mut lowest = parent;
         let mut level = above.wrapping_sub(1);
@@ -585,10 +600,20 @@ impl<'a, H: Host> Chain<'a, H> {
             level = level.wrapping_sub(1);
         }
         let leaf = kit.leaf()?;
-        let word = Child::from_leaf(leaf).locked();
         let node = lowest?;
-        // INVARIANT: a count of 0 is for a locked leaf only: the word is.
-        node.count(position).store(0, Ordering::Relaxed);
+        // INVARIANT: noted before the leaf's word can be found.
+        kit.shared.hints.note(position, node.as_ptr());
+        // Nobody else knows of the leaf, and with its word null nobody else uses the count.
+        // INVARIANT: above 0, as it must be for a leaf that is not locked.
+        let count = match job.then {
+            Then::Replace => {
+                leaf.swap(position, job.word);
+                1
+            }
+            Then::Pin => PIN,
+        };
+        node.count(position).store(count, Ordering::Relaxed);
+        let word = Child::from_leaf(leaf);
         let child = match top {
             None => word,
             Some(top) => {
@@ -596,31 +621,25 @@ impl<'a, H: Host> Chain<'a, H> {
                 Child::from_node(top.as_ptr())
             }
         };
-        Some(Self { child, top, node, leaf })
+        Some(Self { child, top, node })
     }
 
-    /// Gives the chain's nodes their keys, now that they are linked, and the leaf's lock
-    /// to the caller.
-    fn enter(
-        self,
-        shared: &'a Memory<H>,
-        root: &'a Root<H>,
-        position: u64,
-        entered: Entered<'a, H>,
-    ) -> LeafGuard<'a, H> {
-        // From the leaf's node up; the node above the chain has its key already.
+    /// Gives the chain's nodes their keys, now that they are linked. The place above is locked.
+    fn give_keys(self, shared: &Memory<H>, position: u64) {
+        // The node above the chain has its key already.
+        let Some(top) = self.top else { return };
+        // The leaf's own node comes last: until it has its key nobody can lock the leaf, so
+        // nobody takes the chain apart again while this goes through it.
         let mut node = self.node;
-        let mut level = 1;
-        while self.top.is_some() {
-            // Release: publishes the node to readers that got hold of it before.
-            node.key.store(key(level, position), Ordering::Release);
-            if self.top.is_some_and(|top| top.as_ptr() == node.as_ptr()) {
-                break;
-            }
+        let mut level = 1u32;
+        while node.as_ptr() != top.as_ptr() {
             let Some(parent) = NonNull::new(node.parent.load(Ordering::Relaxed)) else { break };
             node = shared.node(parent);
             level = level.wrapping_add(1);
+            // Release: publishes the node to readers that got hold of it before.
+            node.key.store(key(level, position), Ordering::Release);
         }
-        LeafGuard::new(shared, root, self.node, self.leaf, position, entered)
+        // Release: as above.
+        self.node.key.store(key(1, position), Ordering::Release);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{run, toolchain::Toolchain};
+use crate::{install, run, toolchain::Toolchain};
 
 /// The page sizes a build can have, as `MTESWAP_PAGE_SHIFT`.
 pub(crate) const PAGE_SHIFTS: [u32; 3] = [12, 14, 16];
@@ -41,12 +41,24 @@ pub(crate) struct Args {
     /// Print what a C compiler needs, and nothing else, on stdout
     #[arg(long)]
     flags: bool,
+    /// Install header, libraries and pkg-config file below this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "flags"])]
+    prefix: Option<PathBuf>,
+    /// Install each page size and run a C program that pkg-config's flags have built
+    #[arg(long, conflicts_with_all = ["target", "flags", "prefix"])]
+    check: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.check {
+        return install::check();
+    }
     let library = Library::new(args.target, args.page_shift)?;
     library.build()?;
-    if args.flags {
+    if let Some(prefix) = args.prefix {
+        install::install(&library, &prefix)?;
+        println!("installed below {}", prefix.display());
+    } else if args.flags {
         println!("{}", library.flags().join(" "));
     } else {
         for file in library.files() {
@@ -92,7 +104,7 @@ impl Library {
         self.dir().join("mteswap.o")
     }
 
-    fn archive(&self) -> PathBuf {
+    pub(crate) fn archive(&self) -> PathBuf {
         self.dir().join("libmteswap.a")
     }
 
@@ -109,9 +121,14 @@ impl Library {
     pub(crate) fn flags(&self) -> Vec<String> {
         vec![
             format!("-I{}", run::root().join("include").display()),
-            format!("-DMTESWAP_PAGE_SHIFT={}", self.shift),
+            self.page_size_flag(),
             self.archive().display().to_string(),
         ]
+    }
+
+    /// What tells the header this library's page size.
+    pub(crate) fn page_size_flag(&self) -> String {
+        format!("-DMTESWAP_PAGE_SHIFT={}", self.shift)
     }
 
     /// Builds what is missing or out of date.
@@ -210,30 +227,28 @@ impl Library {
         )?;
         let script = dir.join("exports.map");
         fs::write(&script, "{ global: mteswap_*; local: *; };\n")?;
+        let soname = install::soname()?;
         run::run(
             Command::new(&cc)
-                .args(["-shared", "-Wl,-soname,libmteswap.so", "-Wl,-z,defs"])
+                .args(["-shared", "-Wl,-z,defs"])
+                .arg(format!("-Wl,-soname,{soname}"))
                 .arg(format!("-Wl,--version-script={}", script.display()))
                 .args([&self.object(), &hooks])
                 .arg("-o")
                 .arg(dir.join("libmteswap.so")),
         )?;
         fs::remove_file(script)?;
+        install::link("libmteswap.so", &dir.join(soname))?;
         fs::write(dir.join("mteswap.pc"), self.pkg_config())?;
         Ok(hooks)
     }
 
+    /// For programs that use the library where it was built.
     fn pkg_config(&self) -> String {
-        format!(
-            "libdir={}\n\n\
-             Name: mteswap\n\
-             Description: Keeps the Arm MTE tags of swapped-out pages\n\
-             Version: {}\n\
-             Cflags: {}\n\
-             Libs: -L${{libdir}} -Wl,-rpath,${{libdir}} -lmteswap\n",
-            self.dir().display(),
-            env!("CARGO_PKG_VERSION"),
-            self.flags()[..2].join(" "),
+        install::pkg_config(
+            &format!("libdir={}", self.dir().display()),
+            &self.flags()[..2].join(" "),
+            "-L${libdir} -Wl,-rpath,${libdir} -lmteswap",
         )
     }
 }

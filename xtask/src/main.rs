@@ -11,6 +11,7 @@ mod deps;
 mod disassembly;
 mod header;
 mod hypervisor;
+mod install;
 mod kernel;
 mod ktap;
 mod kunit;
@@ -25,6 +26,7 @@ mod semantics;
 mod stack;
 mod steps;
 mod symbols;
+mod tags;
 mod test;
 mod test_mte;
 mod toolchain;
@@ -59,6 +61,8 @@ enum Verb {
     Stack(stack::Args),
     /// What the C library exports, wants and weighs; that it cannot panic
     Symbols(symbols::Args),
+    /// Look at tag maps: rows of granules, statistics, what each format would cost
+    Tags(tags::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
     /// Boots examples/hypervisor: guests with MTE, their memory swapped under them
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Verb::Header(args) => header::run(args),
         Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
+        Verb::Tags(args) => tags::run(args),
         Verb::TestMte(args) => test_mte::run(args),
         Verb::Hypervisor(args) => hypervisor::run(args),
     };

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, lint, maps, readme, results,
+    deps, install, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
@@ -44,6 +44,7 @@ fn library(steps: &mut Steps) -> Result<()> {
     steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
     steps.command("stack", Prints::Words, &mut verb(&["stack"]));
     steps.command("memory", Prints::Words, &mut verb(&["memory"]));
+    steps.check("pkg-config", install::check);
     steps.check("README", readme::check);
     steps.check("tag maps", maps::check);
     Ok(())
@@ -55,6 +56,13 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
     if quick {
         return Ok(());
     }
+    // Stands apart, as a copy of it would.
+    steps.command(
+        "template",
+        Prints::Libtest,
+        cargo(&["test", "--manifest-path", "examples/template/Cargo.toml"])
+            .args(["--target-dir", "target/template"]),
+    );
     // Optimised code frees and zeroes differently (TAG-12), and races differently.
     steps.command(
         "tests release",

@@ -41,9 +41,7 @@ impl Toolchain {
         }
         let installed = has_target(target);
         if !installed {
-            for (path, package) in DEBIAN {
-                deps::need_file(Path::new(path), package)?;
-            }
+            need_debian()?;
         }
         Ok(Self { target: Some(target.to_owned()), debian: !installed, prefix })
     }
@@ -85,6 +83,11 @@ impl Toolchain {
     pub(crate) fn binutil(&self, program: &str) -> Command {
         Command::new(format!("{}{program}", self.prefix))
     }
+}
+
+/// Sees to it that Debian's toolchain is there, with the sources of `core`.
+pub(crate) fn need_debian() -> Result<()> {
+    DEBIAN.into_iter().try_for_each(|(path, package)| deps::need_file(Path::new(path), package))
 }
 
 /// True where nothing has to be installed to build for `target`.

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     pages::Class,
-    stores::{Dash, Kernel, Ours, Papaya, Scc, Store, Tree},
-    time::Plan,
+    stores::{Art, Dash, Hash, Kernel, Ours, Papaya, Scc, Store, Tree},
+    time::{Place, Plan},
 };
 
 mod count;
@@ -30,12 +30,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// time, depth, class, operation, store, round, nanoseconds a call
+    /// time, depth, class, operation, store, nanoseconds a call
     Time,
-    /// time, "deep", "mixture", operation, store, round, nanoseconds a call
+    /// time, "deep", "mixture", operation, store, nanoseconds a call
     Peers,
-    /// threads, placement, operation, store, round, times the calls of one thread
+    /// threads, placement, operation, store, times the calls of one thread
     Threads,
+    /// growth, entries, operation, store, nanoseconds a call
+    Growth,
     /// memory, class, store, bytes a page
     Memory,
     /// Prints nothing; for callgrind.
@@ -64,17 +66,17 @@ fn main() -> Result<()> {
                 let pages = class.pages()?;
                 for depth in Depth::value_variants() {
                     let plan = Plan::new(&pages, entries, depth.swap_type());
-                    let print = |round, store, samples| {
-                        print_time(name(depth), &name(class), round, store, samples);
+                    let print = |store, samples| {
+                        print_time(name(depth), &name(class), store, samples);
                     };
                     for round in 0..rounds {
                         // Each goes first in every other round.
                         if round % 2 == 0 {
-                            print(round, Ours::NAME, time::round(&ours, &plan));
+                            print(Ours::NAME, time::round(&ours, &plan));
                         }
-                        print(round, Kernel::NAME, time::round(&Kernel, &plan));
+                        print(Kernel::NAME, time::round(&Kernel, &plan));
                         if round % 2 == 1 {
-                            print(round, Ours::NAME, time::round(&ours, &plan));
+                            print(Ours::NAME, time::round(&ours, &plan));
                         }
                     }
                 }
@@ -83,21 +85,33 @@ fn main() -> Result<()> {
         What::Peers => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                peer(round, &ours, &plan);
-                peer(round, &Kernel, &plan);
-                peer(round, &Tree::default(), &plan);
-                peer(round, &Dash::default(), &plan);
-                peer(round, &Scc::default(), &plan);
-                peer(round, &Papaya::default(), &plan);
+            for _ in 0..rounds {
+                peer(&ours, &plan);
+                peer(&Kernel, &plan);
+                peer(&Tree::default(), &plan);
+                peer(&Dash::default(), &plan);
+                peer(&Scc::default(), &plan);
+                peer(&Papaya::default(), &plan);
+                peer(&Art::default(), &plan);
+                peer(&Hash::default(), &plan);
             }
         }
         What::Threads => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                threads(round, &ours, &plan);
-                threads(round, &Kernel, &plan);
+            for _ in 0..rounds {
+                threads(&ours, &plan);
+                threads(&Kernel, &plan);
+            }
+        }
+        What::Growth => {
+            let pages = Class::OneTag.pages()?;
+            for power in (10..=24).step_by(2).filter(|power| 1 << power <= entries) {
+                let plan = Plan::new(&pages, 1 << power, Depth::Deep.swap_type());
+                for _ in 0..rounds {
+                    grown(&Ours::new(), &plan);
+                    grown(&Kernel, &plan);
+                }
             }
         }
         What::Memory => {
@@ -120,28 +134,33 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn print_time(
-    depth: impl AsRef<str>,
-    class: &str,
-    round: u32,
-    store: &str,
-    samples: Vec<(&str, f64)>,
-) {
+fn print_time(depth: impl AsRef<str>, class: &str, store: &str, samples: Vec<(&str, f64)>) {
     for (operation, ns) in samples {
-        println!("time\t{}\t{class}\t{operation}\t{store}\t{round}\t{ns:.3}", depth.as_ref());
+        println!("time\t{}\t{class}\t{operation}\t{store}\t{ns:.3}", depth.as_ref());
     }
 }
 
-fn peer<S: Store>(round: u32, store: &S, plan: &Plan<'_>) {
-    print_time("deep", "mixture", round, S::NAME, time::round(store, plan));
+fn peer<S: Store>(store: &S, plan: &Plan<'_>) {
+    print_time("deep", "mixture", S::NAME, time::round(store, plan));
 }
 
-fn threads<S: Store>(round: u32, store: &S, plan: &Plan<'_>) {
-    let alone = time::parallel(store, plan, 1, false);
-    for (placement, disjoint) in [("same type", false), ("own types", true)] {
-        let together = time::parallel(store, plan, 2, disjoint);
+fn grown<S: Store>(store: &S, plan: &Plan<'_>) {
+    for (operation, ns) in time::growth(store, plan) {
+        println!("growth\t{}\t{operation}\t{}\t{ns:.3}", plan.entries, S::NAME);
+    }
+}
+
+fn threads<S: Store>(store: &S, plan: &Plan<'_>) {
+    let places = [
+        ("own types", Place::OwnTypes),
+        ("same type", Place::SameType),
+        ("same leaf", Place::SameLeaf),
+    ];
+    let alone = time::parallel(store, plan, 1, Place::SameType);
+    for (name, place) in places {
+        let together = time::parallel(store, plan, 2, place);
         for ((operation, one), (_, two)) in alone.iter().zip(together) {
-            println!("threads\t{placement}\t{operation}\t{}\t{round}\t{:.3}", S::NAME, two / one);
+            println!("threads\t{name}\t{operation}\t{}\t{:.3}", S::NAME, two / one);
         }
     }
 }

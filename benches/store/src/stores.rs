@@ -1,6 +1,6 @@
 //! The stores under measurement, behind one trait.
 
-use std::{alloc::Layout, collections::BTreeMap, ffi::c_void, ptr::NonNull};
+use std::{alloc::Layout, collections::BTreeMap, ffi::c_void, ptr::NonNull, sync::Arc};
 
 use mteswap::{
     entry::{EntryRange, SwapEntry, SwapType},
@@ -18,6 +18,15 @@ pub(crate) trait Store: Sync {
     fn restore(&self, entry: u64, tags: &mut Tags) -> bool;
     fn invalidate(&self, entry: u64);
     fn invalidate_area(&self, ty: u32);
+    /// A folio, from its first entry on. Where a store has no call for it, page by page, as
+    /// mteswap.c does.
+    fn save_range<'a>(&self, first: u64, nr: usize, page: impl Fn(u64) -> &'a Tags) {
+        (0..nr as u64).for_each(|i| self.save(first + i, page(i)));
+    }
+    /// Returns how many pages had a record.
+    fn restore_range(&self, first: u64, tags: &mut [Tags]) -> usize {
+        (first..).zip(tags).map(|(entry, tags)| usize::from(self.restore(entry, tags))).sum()
+    }
 }
 
 pub(crate) fn first_of(ty: u32) -> u64 {
@@ -109,6 +118,16 @@ impl Store for Ours {
     }
     fn invalidate_area(&self, ty: u32) {
         self.0.invalidate_area(SwapType::new(ty).expect("a type below 32"));
+    }
+    fn save_range<'a>(&self, first: u64, nr: usize, page: impl Fn(u64) -> &'a Tags) {
+        let range = EntryRange::new(entry_of(first), nr).expect("a range of one type");
+        self.0.save_range(range, |i| Some(page(i)), AllocFlags::MAY_SLEEP).expect("memory");
+    }
+    fn restore_range(&self, first: u64, tags: &mut [Tags]) -> usize {
+        let range = EntryRange::new(entry_of(first), tags.len()).expect("a range of one type");
+        let mut pages = tags.iter_mut();
+        // All of them have records here, so they are asked for in order.
+        self.0.restore_range(range, |_| pages.next()) as usize
     }
 }
 
@@ -214,5 +233,48 @@ impl Store for Papaya {
     }
     fn invalidate_area(&self, ty: u32) {
         self.pin().retain(|entry, _| entry >> 58 != u64::from(ty));
+    }
+}
+
+pub(crate) type Art = congee::CongeeArc<usize, Tags>;
+
+impl Store for Art {
+    const NAME: &str = "congee";
+    fn save(&self, entry: u64, tags: &Tags) {
+        let stored = self.insert(entry as usize, Arc::new(*tags), &self.pin());
+        stored.expect("memory");
+    }
+    fn restore(&self, entry: u64, tags: &mut Tags) -> bool {
+        self.get(entry as usize, &self.pin()).map(|stored| *tags = *stored).is_some()
+    }
+    fn invalidate(&self, entry: u64) {
+        self.remove(entry as usize, &self.pin());
+    }
+    fn invalidate_area(&self, ty: u32) {
+        // It can tell no part of its keys: all, then those of the area.
+        for entry in self.keys().into_iter().filter(|entry| entry >> 58 == ty as usize) {
+            self.remove(entry, &self.pin());
+        }
+    }
+}
+
+pub(crate) type Hash = spin::Mutex<hashbrown::HashMap<u64, Box<Tags>>>;
+
+impl Store for Hash {
+    const NAME: &str = "spin::Mutex<hashbrown>";
+    fn save(&self, entry: u64, tags: &Tags) {
+        let tags = Box::new(*tags);
+        let old = self.lock().insert(entry, tags);
+        drop(old);
+    }
+    fn restore(&self, entry: u64, tags: &mut Tags) -> bool {
+        self.lock().get(&entry).map(|stored| *tags = **stored).is_some()
+    }
+    fn invalidate(&self, entry: u64) {
+        let old = self.lock().remove(&entry);
+        drop(old);
+    }
+    fn invalidate_area(&self, ty: u32) {
+        self.lock().retain(|entry, _| entry >> 58 != u64::from(ty));
     }
 }

@@ -66,6 +66,31 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     note("invalidate, random", each(plan.random(), |i| store.invalidate(base + i)));
 
     plan.sequential().for_each(|i| store.save(base + i, plan.page(i)));
+    // A slot that is freed is used again: another page's tags come to it.
+    note(
+        "churn, random",
+        each(plan.random(), |i| {
+            store.invalidate(base + i);
+            store.save(base + i, plan.page(i + 1));
+        }),
+    );
+    for (nr, save, restore) in [
+        (16, "save of folios of 16, a page", "restore of folios of 16, a page"),
+        (512, "save of folios of 512, a page", "restore of folios of 512, a page"),
+    ] {
+        store.invalidate_area(plan.ty);
+        let folios = || (0..plan.entries / nr).map(move |folio| folio * nr);
+        let page = |first| move |i| plan.page(first + i);
+        let folio = |first| store.save_range(base + first, nr as usize, page(first));
+        note(save, each(folios(), folio) / nr as f64);
+        let mut tags = vec![[0; 16]; nr as usize];
+        note(
+            restore,
+            each(folios(), |first| {
+                assert_eq!(store.restore_range(base + first, &mut tags), nr as usize);
+            }) / nr as f64,
+        );
+    }
     let start = cpu_time();
     store.invalidate_area(plan.ty);
     note("area, an entry", (cpu_time() - start) / plan.entries as f64);
@@ -96,13 +121,40 @@ fn cpu_time() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// Every operation by `threads` threads at once, each on its share of the offsets, in one
-/// type or each in its own: calls a microsecond of all together.
+/// How the costs grow: three operations in random order, and the area.
+pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, f64)> {
+    let base = first_of(plan.ty);
+    let save = |i| store.save(base + i, plan.page(i));
+    let mut results = vec![
+        ("save", each(plan.random(), save)),
+        ("restore", each(plan.random(), |i| restore(store, base + i))),
+        ("invalidate", each(plan.random(), |i| store.invalidate(base + i))),
+    ];
+    plan.random().for_each(save);
+    let start = cpu_time();
+    store.invalidate_area(plan.ty);
+    results.push(("area, an entry", (cpu_time() - start) / plan.entries as f64));
+    results
+}
+
+/// Where two threads work.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// Each in a type of its own.
+    OwnTypes,
+    /// In two halves of one type.
+    SameType,
+    /// On the even and the odd entries of the same leaves, a leaf at a time.
+    SameLeaf,
+}
+
+/// Every operation by `threads` threads at once, each on its share of the offsets: calls a
+/// microsecond of all together.
 pub(crate) fn parallel<S: Store>(
     store: &S,
     plan: &Plan<'_>,
     threads: u32,
-    disjoint: bool,
+    place: Place,
 ) -> Vec<(&'static str, f64)> {
     type Call<S> = fn(&S, u64, &Tags);
     let operations: [(&'static str, Call<S>); 3] = [
@@ -116,11 +168,15 @@ pub(crate) fn parallel<S: Store>(
         .into_iter()
         .map(|(what, call)| {
             let work = |thread: u32| {
-                let ty = if disjoint { plan.ty + thread } else { plan.ty };
-                let first = u64::from(thread) * share;
+                let number = u64::from(thread);
+                let (ty, first, step) = match place {
+                    Place::OwnTypes => (plan.ty + thread, number * share, 1),
+                    Place::SameType => (plan.ty, number * share, 1),
+                    Place::SameLeaf => (plan.ty, number, u64::from(threads)),
+                };
                 barrier.wait();
                 let start = Instant::now();
-                for i in first..first + share {
+                for i in (0..share).map(|i| first + i * step) {
                     call(store, first_of(ty) + i, plan.page(i));
                 }
                 (start, Instant::now())

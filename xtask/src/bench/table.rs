@@ -5,28 +5,33 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use anyhow::{Context, Result};
 
 /// Samples of one row, by store.
-type Row = BTreeMap<String, Vec<f64>>;
+pub(super) type Row = BTreeMap<String, Vec<f64>>;
 
-const OURS: &str = "ours";
-const KERNEL: &str = "kernel";
+pub(super) const OURS: &str = "ours";
+pub(super) const KERNEL: &str = "kernel";
 
-/// Rows by their first `keys` fields after the kind, in order of appearance; then the
-/// store; the value is the last field.
-fn rows(samples: &str, keys: usize) -> Result<Vec<(Vec<String>, Row)>> {
+/// What was measured, whose it is, and the figure: the fields of a sample between its kind
+/// and its end.
+pub(super) fn fields(line: &str) -> Result<(Vec<&str>, &str, f64)> {
+    let mut fields: Vec<_> = line.split('\t').collect();
+    let value = fields.pop().and_then(|value| value.parse().ok());
+    let store = fields.pop();
+    match (store, value) {
+        (Some(store), Some(value)) if fields.len() > 1 => Ok((fields.split_off(1), store, value)),
+        _ => anyhow::bail!("no sample: {line}"),
+    }
+}
+
+/// Rows by what was measured, in order of appearance.
+pub(super) fn rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
     let mut rows: Vec<(Vec<String>, Row)> = Vec::new();
     for line in samples.lines() {
-        let fields: Vec<_> = line.split('\t').collect();
-        let (Some(key), Some(store), Some(value)) =
-            (fields.get(1..=keys), fields.get(keys + 1), fields.last())
-        else {
-            anyhow::bail!("no sample: {line}");
-        };
-        let value = value.parse().with_context(|| format!("no sample: {line}"))?;
-        let at = rows.iter().position(|(other, _)| other == key).unwrap_or_else(|| {
+        let (key, store, value) = fields(line)?;
+        let at = rows.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
             rows.push((key.iter().map(|field| (*field).to_owned()).collect(), Row::new()));
             rows.len() - 1
         });
-        rows[at].1.entry((*store).to_owned()).or_default().push(value);
+        rows[at].1.entry(store.to_owned()).or_default().push(value);
     }
     Ok(rows)
 }
@@ -41,7 +46,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     sorted(values)[values.len() / 2]
 }
 
@@ -60,7 +65,7 @@ fn ratios(row: &Row) -> Result<Vec<f64>> {
 /// Nanoseconds a call.
 pub(super) fn time(samples: &str) -> Result<String> {
     let mut lines = Vec::new();
-    for (key, row) in rows(samples, 3)? {
+    for (key, row) in rows(samples)? {
         let ratios = ratios(&row)?;
         let line = format!(
             "| {} | {} | {} | {} |",
@@ -80,7 +85,7 @@ pub(super) fn time(samples: &str) -> Result<String> {
 /// Instructions a call.
 pub(super) fn count(samples: &str) -> Result<String> {
     let mut lines = Vec::new();
-    for (key, row) in rows(samples, 3)? {
+    for (key, row) in rows(samples)? {
         let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
         let key: Vec<_> = key.iter().map(String::as_str).collect();
         let target = instructions_target(&key);
@@ -101,7 +106,7 @@ pub(super) fn count(samples: &str) -> Result<String> {
 /// Allocated bytes a page.
 pub(super) fn memory(samples: &str) -> Result<String> {
     let mut lines = Vec::new();
-    for (key, row) in rows(samples, 1)? {
+    for (key, row) in rows(samples)? {
         let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
         let class = key.join("");
         let target = match class.as_str() {
@@ -124,7 +129,7 @@ pub(super) fn memory(samples: &str) -> Result<String> {
 /// What two threads do together over what one does alone.
 pub(super) fn threads(samples: &str) -> Result<String> {
     let mut lines = Vec::new();
-    for (key, row) in rows(samples, 2)? {
+    for (key, row) in rows(samples)? {
         let ours = of(&row, OURS)?;
         let line = format!(
             "| {} | {} | {} |",
@@ -137,9 +142,22 @@ pub(super) fn threads(samples: &str) -> Result<String> {
     Ok(worst_first("| two threads | operation | ours | K |\n|---|---|---|---|\n", lines))
 }
 
+/// How the costs grow with the number of entries.
+pub(super) fn growth(samples: &str) -> Result<String> {
+    let mut table =
+        "| entries | operation | ours, ns | K, ns | times faster |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for (key, row) in rows(samples)? {
+        let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
+        let ratio = kernel / ours;
+        writeln!(table, "| {} | {ours:.1} | {kernel:.1} | {ratio:.2} |", key.join(" | "))?;
+    }
+    Ok(table)
+}
+
 /// Nanoseconds a call of every store.
 pub(super) fn peers(samples: &str) -> Result<String> {
-    let rows = rows(samples, 3)?;
+    let rows = rows(samples)?;
     let stores: Vec<_> = rows.first().context("no samples")?.1.keys().cloned().collect();
     let mut table =
         format!("| operation | {} |\n|---{}|\n", stores.join(" | "), "|---".repeat(stores.len()));
@@ -185,10 +203,10 @@ mod tests {
 
     #[test]
     fn the_worst_row_stands_first_and_ratios_are_of_one_round() {
-        let samples = "time\tdeep\treal\tsave\tours\t0\t10\ntime\tdeep\treal\tsave\tkernel\t0\t40\n\
-                       time\tdeep\treal\tsave\tours\t1\t100\ntime\tdeep\treal\tsave\tkernel\t1\t200\n\
-                       time\tdeep\treal\tsave\tours\t2\t10\ntime\tdeep\treal\tsave\tkernel\t2\t30\n\
-                       time\tdeep\treal\trestore\tours\t0\t20\ntime\tdeep\treal\trestore\tkernel\t0\t10\n";
+        let samples = "time\tdeep\treal\tsave\tours\t10\ntime\tdeep\treal\tsave\tkernel\t40\n\
+                       time\tdeep\treal\tsave\tours\t100\ntime\tdeep\treal\tsave\tkernel\t200\n\
+                       time\tdeep\treal\tsave\tours\t10\ntime\tdeep\treal\tsave\tkernel\t30\n\
+                       time\tdeep\treal\trestore\tours\t20\ntime\tdeep\treal\trestore\tkernel\t10\n";
         let table = time(samples).unwrap();
         let lines: Vec<_> = table.lines().skip(2).collect();
         assert!(lines[0].starts_with("| 0.50 (0.50–0.50) | deep | real | restore |"), "{table}");

@@ -19,8 +19,9 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// An apt that knows `suite` of the machine's Debian mirror, for `architecture`.
-    pub(crate) fn new(folder: &Path, suite: &str, architecture: &str) -> Result<Self> {
+    /// An apt that knows `suites` of the machine's Debian mirror, for `architecture`. What
+    /// several have is taken from the last, with what that asks for.
+    pub(crate) fn new(folder: &Path, suites: &[&str], architecture: &str) -> Result<Self> {
         if deps::find("apt-get").is_none() {
             bail!("no apt-get here to fetch Debian packages with");
         }
@@ -29,7 +30,10 @@ impl Apt {
         }
         // Read as nobody where root runs apt: it wants to reach its folders.
         let sources = folder.join("etc/sources.list");
-        fs::write(&sources, format!("deb {} {suite} main\n", mirror()?))?;
+        let mirror = mirror()?;
+        let lines: String =
+            suites.iter().map(|suite| format!("deb {mirror} {suite} main\n")).collect();
+        fs::write(&sources, lines)?;
         let at = |name: &str| folder.join(name).display().to_string();
         let mut options = vec![
             format!("Dir::Etc::SourceList={}", at("etc/sources.list")),
@@ -40,6 +44,9 @@ impl Apt {
             "APT::Sandbox::User=root".to_owned(),
             "Debug::NoLocking=true".to_owned(),
         ];
+        if let Some(last) = suites.last() {
+            options.push(format!("APT::Default-Release={last}"));
+        }
         if architecture != host_architecture()? {
             // Nothing of the machine's own is of use there.
             fs::write(folder.join("status"), "")?;

@@ -1,12 +1,12 @@
 //! Configures and makes a kernel, in a folder of the cache outside of its tree.
 
 use std::{
-    collections::VecDeque,
     fs::{self, File},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{BufRead as _, BufReader, Write as _},
+    io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -47,6 +47,8 @@ pub(crate) struct Kernel<'a> {
     pub(crate) out: PathBuf,
     /// Variables for make, as `MTESWAP_OBJECT=/path`.
     variables: Vec<String>,
+    /// Variables of the environment that make and kunit.py run in.
+    environment: Vec<(&'static str, PathBuf)>,
     _lock: Lock,
 }
 
@@ -57,12 +59,40 @@ impl<'a> Kernel<'a> {
         let key = format!("{}-{}-{name}", tree.key, arch.name());
         let lock = cache.lock(&format!("build-{key}"))?;
         let out = cache.folder(&format!("builds/{key}"))?;
-        Ok(Self { tree, arch, out, variables: Vec::new(), _lock: lock })
+        Ok(Self { tree, arch, out, variables: Vec::new(), environment: Vec::new(), _lock: lock })
+    }
+
+    /// Where nothing is made yet, begins with what was made for the kernel `other` of the
+    /// same tree: make finds out what is different.
+    pub(crate) fn begin_with(&self, cache: &Cache, other: &str) -> Result<()> {
+        let key = format!("{}-{}-{other}", self.tree.key, self.arch.name());
+        let made = cache.folder(&format!("builds/{key}"))?;
+        if self.out.join(".config").exists() || !made.join(".config").exists() {
+            return Ok(());
+        }
+        let _lock = cache.lock(&format!("build-{key}"))?;
+        let step = Step::begin("copying what is alike");
+        run::run(Command::new("cp").arg("-a").arg(made.join(".")).arg(&self.out))?;
+        step.done();
+        Ok(())
     }
 
     /// Hands `variable` to every make.
     pub(crate) fn variable(&mut self, name: &str, value: &Path) {
         self.variables.push(format!("{name}={}", value.display()));
+    }
+
+    /// Has every make run with `name` in its environment.
+    pub(crate) fn environment(&mut self, name: &'static str, value: &Path) {
+        self.environment.push((name, value.to_owned()));
+    }
+
+    /// `command` in the environment of this kernel's makes, and not in that of a cargo which
+    /// runs this.
+    pub(crate) fn prepared(&self, mut command: Command) -> Command {
+        command.env_remove("MAKEFLAGS").env_remove("MFLAGS");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     pub(crate) fn variables(&self) -> &[String] {
@@ -76,14 +106,11 @@ impl<'a> Kernel<'a> {
             .arg(&self.tree.dir)
             .arg(format!("O={}", self.out.display()))
             .arg(format!("ARCH={}", self.arch.name()))
-            .args(&self.variables)
-            // Those of a cargo that runs this are not the kernel's.
-            .env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS");
+            .args(&self.variables);
         if let Some(prefix) = self.cross() {
             make.arg(format!("CROSS_COMPILE={prefix}"));
         }
-        make
+        self.prepared(make)
     }
 
     /// What the names of the compiler and of binutils begin with.
@@ -185,37 +212,43 @@ impl<'a> Kernel<'a> {
 /// it fails.
 pub(crate) fn logged(what: &str, command: &mut Command, log: &Path) -> Result<()> {
     let step = Step::begin(what);
-    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let (reader, writer) = std::io::pipe()?;
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(writer.try_clone()?)
-        .stderr(writer)
+        .stdout(file.try_clone()?)
+        .stderr(file)
         .spawn()
         .with_context(|| format!("cannot start {}", run::show(command)))?;
-    // The command holds the pipe's other end, which would never close.
-    let shown = run::show(command);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut tail = VecDeque::new();
-    let mut lines = 0;
-    for line in BufReader::new(reader).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        writeln!(file, "{line}")?;
-        lines += 1;
-        step.at(&format!("{lines} {}", line.trim()));
-        tail.push_back(line);
-        if tail.len() > TAIL {
-            tail.pop_front();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
         }
-    }
-    let status = child.wait()?;
+        step.at(end_of(log).last().map_or("", |line| line.trim()));
+        std::thread::sleep(Duration::from_millis(200));
+    };
     if !status.success() {
         drop(step);
-        tail.iter().for_each(|line| eprintln!("{line}"));
-        bail!("{what} failed ({status}): {shown}; all of it is in {}", log.display());
+        let lines = end_of(log);
+        lines[lines.len().saturating_sub(TAIL)..].iter().for_each(|line| eprintln!("{line}"));
+        let (shown, log) = (run::show(command), log.display());
+        bail!("{what} failed ({status}): {shown}; all of it is in {log}");
     }
     step.done();
     Ok(())
+}
+
+/// The last lines of a file that grows, of which only the end is read.
+fn end_of(file: &Path) -> Vec<String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(file)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(8192)))?;
+        let mut end = Vec::new();
+        file.read_to_end(&mut end)?;
+        Ok(end)
+    };
+    let end = read().unwrap_or_default();
+    String::from_utf8_lossy(&end).lines().map(str::to_owned).collect()
 }
 
 /// The options of `asked` that `config` does not have as asked for.
@@ -226,7 +259,8 @@ fn unmet(asked: &str, config: &str) -> Vec<String> {
     };
     let mut missing = Vec::new();
     for line in asked.lines().map(str::trim) {
-        let (name, wanted) = if let Some((name, value)) = line.split_once('=') {
+        let (name, wanted) = if line.starts_with("CONFIG_") {
+            let Some((name, value)) = line.split_once('=') else { continue };
             (name, Some(value).filter(|value| *value != "n"))
         } else if let Some(rest) = line.strip_prefix("# CONFIG_") {
             let Some(name) = rest.strip_suffix(" is not set") else { continue };
@@ -290,7 +324,7 @@ mod tests {
     fn an_option_that_did_not_come_out_is_named() {
         let config = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\nCONFIG_D=\"x\"\n";
         assert_eq!(unmet("CONFIG_A=y\nCONFIG_D=\"x\"\n# CONFIG_B is not set\n", config), [""; 0]);
-        assert_eq!(unmet("CONFIG_B=n\nCONFIG_E=n\n# words\n", config), [""; 0]);
+        assert_eq!(unmet("CONFIG_B=n\nCONFIG_E=n\n# words, A=b\n", config), [""; 0]);
         assert_eq!(unmet("CONFIG_B=y\nCONFIG_C=y\n", config), ["CONFIG_B=y", "CONFIG_C=y"]);
         assert_eq!(unmet("# CONFIG_A is not set\n", config), ["# CONFIG_A is not set"]);
         assert_eq!(unmet("CONFIG_C=y\nCONFIG_C=m\n", config), [""; 0]);

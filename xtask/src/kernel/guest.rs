@@ -150,13 +150,6 @@ impl Guest {
     }
 }
 
-impl Said {
-    /// Lines that tell of something wrong with the kernel.
-    pub(crate) fn splats(&self) -> Vec<&str> {
-        splats(self.lines.iter().map(String::as_str))
-    }
-}
-
 /// Lines that tell of something wrong with a kernel. What KTAP says is no such thing.
 pub(crate) fn splats<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     lines.filter(|line| SPLATS.iter().any(|splat| line.contains(splat))).collect()
@@ -167,8 +160,8 @@ pub(crate) fn init(commands: &str) -> String {
     format!(
         "#!/bin/sh\n\
          export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
-         busybox --install -s /bin 2>/dev/null\n\
-         mount -t proc proc /proc\n\
+         busybox mount -t proc proc /proc\n\
+         busybox --install -s /bin\n\
          mount -t sysfs sysfs /sys\n\
          mount -t devtmpfs devtmpfs /dev 2>/dev/null\n\
          mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null\n\

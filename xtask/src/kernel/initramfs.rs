@@ -60,23 +60,6 @@ impl Initramfs {
         Ok(())
     }
 
-    /// All that is in the folder `from`.
-    pub(crate) fn add_folder(&mut self, name: &str, from: &Path) -> Result<()> {
-        self.folder(name);
-        for entry in fs::read_dir(from).with_context(|| format!("no {}", from.display()))? {
-            let path = entry?.path();
-            let name = format!("{name}/{}", path.file_name().unwrap_or_default().to_string_lossy());
-            if path.is_symlink() {
-                self.symlink(&name, &fs::read_link(&path)?.to_string_lossy());
-            } else if path.is_dir() {
-                self.add_folder(&name, &path)?;
-            } else {
-                self.add(&name, &path)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn text(&mut self, name: &str, text: &str, mode: u32) {
         self.insert(name, File::Regular(text.as_bytes().to_vec(), mode));
     }
@@ -149,7 +132,7 @@ fn busybox(cache: &Cache, architecture: &str) -> Result<PathBuf> {
     let folder = cache.entry("busybox", architecture, |part| {
         let step = Step::begin(&format!("fetching busybox for {architecture}"));
         let lists = part.join("apt");
-        Apt::new(&lists, &apt::release()?, architecture)?
+        Apt::new(&lists, &[&apt::release()?], architecture)?
             .unpack("busybox-static", part)
             .context("no busybox for the guest to be had")?;
         remove(&lists)?;

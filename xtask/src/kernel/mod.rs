@@ -8,6 +8,7 @@
 //! | `source` | a Linux 6.12 tree: Debian's, or the user's |
 //! | `overlay` | a copy of it with our files in, and a few lines of its own changed |
 //! | `build` | configuration and make, in a folder outside of the tree |
+//! | `rust` | what a kernel with CONFIG_RUST=y is made with |
 //! | `qemu` | a QEMU whose MTE works |
 //! | `initramfs` | what a guest finds when it starts |
 //! | `guest` | a boot, until the guest says how it ended |
@@ -21,5 +22,6 @@ pub(crate) mod initramfs;
 pub(crate) mod kunit;
 pub(crate) mod overlay;
 pub(crate) mod qemu;
+pub(crate) mod rust;
 pub(crate) mod source;
 pub(crate) mod step;

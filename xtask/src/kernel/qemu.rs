@@ -100,11 +100,13 @@ impl Qemu {
 
 fn fetch(cache: &Cache) -> Result<PathBuf> {
     let release = apt::release()?;
-    let suite = if release == "bookworm" { "bookworm-backports" } else { &release };
+    let backports = format!("{release}-backports");
+    let suites: &[&str] = if release == "bookworm" { &[&release, &backports] } else { &[&release] };
+    let suite = suites[suites.len() - 1];
     cache.entry("qemu", suite, |part| {
         let step = Step::begin(&format!("fetching QEMU from {suite}"));
         let lists = part.join("apt");
-        let apt = Apt::new(&lists, suite, &apt::host_architecture()?)?;
+        let apt = Apt::new(&lists, suites, &apt::host_architecture()?)?;
         apt.unpack_with_dependencies("qemu-system-arm", part)?;
         remove(&lists)?;
         merge_usr(part)?;

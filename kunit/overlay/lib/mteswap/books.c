@@ -3,6 +3,7 @@
  * Books over what the library asks of the kernel, failure on request, and a look at what
  * comes back. See struct mk_host.
  */
+#include <linux/bug.h>
 #include <linux/irqflags.h>
 #include <linux/log2.h>
 #include <linux/module.h>
@@ -115,6 +116,12 @@ bool books_warn(unsigned int warning)
 	books.last_warning = warning;
 	spin_unlock_irqrestore(&lock, flags);
 	return true;
+}
+
+void books_close(void)
+{
+	WARN(books.blocks, "mteswap: %ld blocks were not given back\n", books.blocks);
+	xa_destroy(&blocks);
 }
 
 void mk_host_read(struct mk_host *host)

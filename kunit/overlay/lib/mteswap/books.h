@@ -14,12 +14,15 @@ void books_free(void *ptr, size_t size, size_t align);
 void books_wait(void);
 /* True: it is counted, and the kernel need not hear of it. */
 bool books_warn(unsigned int warning);
+/* Nobody calls the library any more: nothing may be out. */
+void books_close(void);
 #else
 static inline bool books_may_alloc(bool may_sleep) { return true; }
 static inline bool books_alloc(void *ptr, size_t size, size_t align) { return true; }
 static inline void books_free(void *ptr, size_t size, size_t align) { }
 static inline void books_wait(void) { }
 static inline bool books_warn(unsigned int warning) { return false; }
+static inline void books_close(void) { }
 #endif
 
 #endif

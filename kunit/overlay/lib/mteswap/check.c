@@ -6,6 +6,8 @@
 #include <linux/string.h>
 #include <mteswap.h>
 
+#include "books.h"
+
 #undef pr_fmt
 #define pr_fmt(fmt) "mteswap: " fmt
 
@@ -88,9 +90,10 @@ static int __init mteswap_init(void)
 	return check_tags();
 }
 
-/* Nothing to undo: stores are their makers', and those hold this module. */
+/* Stores are their makers', and those hold this module: none is left. */
 static void __exit mteswap_exit(void)
 {
+	books_close();
 }
 
 module_init(mteswap_init);

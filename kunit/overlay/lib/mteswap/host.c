@@ -54,6 +54,7 @@ static struct lockdep_map lock_map = {
 	.key = (struct lock_class_key *)&lock_map,
 	.wait_type_inner = LD_WAIT_SPIN,
 };
+
 static DEFINE_PER_CPU(unsigned int, depth);
 
 static void tell_enter(void)

@@ -1,0 +1,37 @@
+//! A look at the choice of a format, for `cargo xtask tags`.
+
+use super::{Encoder, Form, block::Format};
+use crate::tags::Page4K;
+
+/// The formats of a page's tags, in the order of [`Choice::bytes`].
+pub const FORMATS: [&str; 6] = ["one tag", "inline", "list", "bitmap", "cells", "raw"];
+
+/// What each format would cost for one page, and which the encoder chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// Bytes of payload, beside the slot word; `None` where the format cannot say these tags.
+    pub bytes: [Option<usize>; FORMATS.len()],
+    /// The chosen one's place in [`FORMATS`].
+    pub chosen: usize,
+}
+
+/// How the tags of a 4 KiB page are encoded, and could be.
+#[must_use]
+pub fn inspect(tags: &[u64; 16]) -> Choice {
+    let mut encoder = Encoder::<Page4K>::new();
+    let form = encoder.read(tags);
+    let (one, inline) = match form {
+        Form::Inline(code) => ((code.bits() < 16).then_some(0), Some(0)),
+        _ => (None, None),
+    };
+    let ([list, bitmap], cells) = encoder.layout.costs_of(&encoder.block);
+    let raw = size_of_val(tags);
+    let chosen = match (form, encoder.layout.format()) {
+        (Form::Inline(_), _) => usize::from(one.is_none()),
+        (Form::Bytes(_), Format::List) => 2,
+        (Form::Bytes(_), Format::Bitmap) => 3,
+        (Form::Bytes(_), Format::Cells) => 4,
+        (Form::Bytes(_), Format::One | Format::Raw) | (Form::Raw, _) => 5,
+    };
+    Choice { bytes: [one, inline, Some(list), Some(bitmap), cells, Some(raw)], chosen }
+}
