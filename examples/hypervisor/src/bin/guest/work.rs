@@ -91,16 +91,21 @@ impl Work {
         self.report
     }
 
-    /// A visit, and in one of `writes` a write: of data and tags, or of tags alone.
+    /// A visit, and in one of `writes` a write: of data, of tags, or of both. What is not written
+    /// has to be there still, also where the page is copied first.
     fn step(&mut self, page: usize, writes: usize) {
         self.visit(page);
-        let Content { data, .. } = self.contents[page];
-        let choice = self.own.below(2 * writes);
-        if choice < 2 {
-            self.writings += 1;
-            let data = if choice == 0 { self.writings } else { data };
-            self.write(page, Content { data, tags: self.writings });
-        }
+        let now = self.contents[page];
+        let choice = self.own.below(3 * writes);
+        let next = self.writings + 1;
+        let content = match choice {
+            0 => Content { data: next, tags: next },
+            1 => Content { tags: next, ..now },
+            2 => Content { data: next, ..now },
+            _ => return,
+        };
+        self.writings = next;
+        self.write(page, content);
     }
 
     /// Looks at every granule of a page.
@@ -117,7 +122,9 @@ impl Work {
             for granule in 0..GRANULES {
                 let at = address(page, granule);
                 let tag = content.tag(page, granule);
-                mte::set_tag(at, tag);
+                if content.tags != now.tags {
+                    mte::set_tag(at, tag);
+                }
                 if content.data != now.data {
                     let [first, second] = content.words(page, granule);
                     mte::store(at, tag, first);
