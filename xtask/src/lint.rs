@@ -40,6 +40,14 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
             Prints::Words,
             cargo(&["fmt", "--check", "--all"]).arg("--quiet"),
         );
+        if fs::read_to_string(&manifest)?.contains("[package.metadata.xtask]") {
+            // The compiler in use lacks its target; the one that has it comes without clippy.
+            steps.skip(
+                &format!("clippy, doc {name}"),
+                "bare metal; `cargo xtask hypervisor` refuses the compiler's warnings",
+            );
+            continue;
+        }
         steps.command(
             &format!("clippy {name}"),
             Prints::Words,

@@ -10,6 +10,7 @@ mod bench;
 mod deps;
 mod disassembly;
 mod header;
+mod hypervisor;
 mod install;
 mod kernel;
 mod ktap;
@@ -64,6 +65,8 @@ enum Verb {
     Tags(tags::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
+    /// Boots examples/hypervisor: guests with MTE, their memory swapped under them
+    Hypervisor(hypervisor::Args),
 }
 
 /// Errors are one line: what failed, and what it rests on.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Symbols(args) => symbols::run(args),
         Verb::Tags(args) => tags::run(args),
         Verb::TestMte(args) => test_mte::run(args),
+        Verb::Hypervisor(args) => hypervisor::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

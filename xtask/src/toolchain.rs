@@ -48,6 +48,15 @@ impl Toolchain {
 
     /// `cargo build` for the target, `core` included where nobody ships it.
     pub(crate) fn cargo_build(&self) -> Command {
+        self.cargo("core")
+    }
+
+    /// As [`cargo_build`](Self::cargo_build), for programs that bring an allocator.
+    pub(crate) fn cargo_build_with_alloc(&self) -> Command {
+        self.cargo("core,alloc")
+    }
+
+    fn cargo(&self, crates: &str) -> Command {
         let mut command = if self.debian {
             let mut command = Command::new("/usr/bin/cargo");
             // Of a cargo and a rustc of different makes, neither takes the other's sources.
@@ -65,7 +74,7 @@ impl Toolchain {
             command.args(["--target", target]);
         }
         if self.debian {
-            command.arg("-Zbuild-std=core");
+            command.arg(format!("-Zbuild-std={crates}"));
         }
         command
     }
