@@ -75,7 +75,10 @@ pub mod store;
 #[cfg(feature = "stream")]
 pub mod stream;
 pub mod swap;
+#[cfg(not(any(loom, shuttle)))]
 mod sync;
+#[cfg(any(loom, shuttle))]
+pub mod sync;
 pub mod tagmem;
 pub mod tags;
 #[cfg(test)]

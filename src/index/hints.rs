@@ -11,7 +11,7 @@ use crate::{
 /// Places for hints, each for 4096 entries: 8 GiB of 4 KiB pages before two nodes share a
 /// place and one of them is found by walking. A model of all interleavings has two places, so
 /// that nodes share them.
-const PLACES: usize = if cfg!(loom) { 2 } else { 512 };
+const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 512 };
 
 /// The node last linked above the leaves of each of many stretches of positions.
 ///

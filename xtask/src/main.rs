@@ -15,6 +15,7 @@ mod install;
 mod kernel;
 mod ktap;
 mod kunit;
+mod lab;
 mod library;
 mod lint;
 mod maps;
@@ -63,6 +64,17 @@ enum Verb {
     Symbols(symbols::Args),
     /// Look at tag maps: rows of granules, statistics, what each format would cost
     Tags(tags::Args),
+    /// Finds each race of swapping's history on a model, and none in today's order
+    #[command(disable_help_flag = true)]
+    Races(lab::Args),
+    /// Real threads count up pages while an evictor swaps them out
+    #[command(disable_help_flag = true)]
+    Stress(lab::Args),
+    /// What pin and tags cost a swap-in
+    #[command(disable_help_flag = true)]
+    PinCost(lab::Args),
+    /// Every order of the library's atomics and locks in small models
+    Loom(lab::LoomArgs),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
     /// Boots examples/hypervisor: guests with MTE, their memory swapped under them
@@ -83,6 +95,10 @@ fn main() -> ExitCode {
         Verb::Stack(args) => stack::run(args),
         Verb::Symbols(args) => symbols::run(args),
         Verb::Tags(args) => tags::run(args),
+        Verb::Races(args) => lab::races(args),
+        Verb::Stress(args) => lab::stress(args),
+        Verb::PinCost(args) => lab::pin_cost(args),
+        Verb::Loom(args) => lab::loom(args),
         Verb::TestMte(args) => test_mte::run(args),
         Verb::Hypervisor(args) => hypervisor::run(args),
     };

@@ -1,0 +1,227 @@
+//! Records, slots and leaves of one tree (TAG-2, TAG-7, TAG-8, TAG-13, TAG-14, TAG-17).
+
+#![cfg(feature = "loom")]
+
+use std::sync::Arc;
+
+use loom::thread;
+use mteswap::{
+    entry::{SwapEntry, SwapType},
+    host::AllocFlags,
+    store::TagStore,
+    tags::Page4K,
+};
+use mteswap_loom::{LoomHost, explore};
+
+type Store = TagStore<LoomHost, Page4K>;
+type Tags = [u64; 16];
+
+/// One tag: the record is in its slot, in a narrow leaf.
+const INLINE: Tags = [0x3333_3333_3333_3333; 16];
+/// No pattern: the record is a payload, in a wide leaf.
+const PAYLOAD: Tags = {
+    let mut tags = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        tags[i] = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(i as u64 + 3);
+        i += 1;
+    }
+    tags
+};
+
+fn entry(ty: u32, offset: u64) -> SwapEntry {
+    SwapEntry::new(SwapType::new(ty).unwrap(), offset).unwrap()
+}
+
+fn save(store: &Store, at: SwapEntry, tags: &Tags) {
+    store.save(at, tags, AllocFlags::MAY_SLEEP).unwrap();
+}
+
+fn restored(store: &Store, at: SwapEntry) -> Option<Tags> {
+    let mut tags = [!0; 16];
+    store.restore(at, &mut tags).then_some(tags)
+}
+
+/// Explores two bodies at once, on a store that `before` prepared; then nothing may be left when
+/// it is dropped, and nothing warned.
+///
+/// Twice, so that each of the two begins once: loom notes the last access to an atomic only, and
+/// sees no need to try a write before a read if the writer, too, has read in between.
+fn at_once(before: fn(&Store), bodies: [fn(&Store); 2], after: fn(&Store)) {
+    let [one, two] = bodies;
+    for [mine, other] in [[one, two], [two, one]] {
+        explore(Some(3), move || {
+            let host = LoomHost::new();
+            let store = Arc::new(Store::new(host.clone()));
+            before(&store);
+            let shared = Arc::clone(&store);
+            let other = thread::spawn(move || other(&shared));
+            mine(&store);
+            other.join().unwrap();
+            after(&store);
+            drop(store);
+            assert_eq!(host.held(), 0, "every byte is back at the host");
+            assert_eq!(host.warnings(), 0);
+        });
+    }
+}
+
+#[test]
+fn tag_13_tag_14_restore_beside_the_first_save_finds_it_whole_or_not() {
+    at_once(
+        |_| {},
+        [
+            |store| save(store, entry(1, 0), &INLINE),
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+    );
+    at_once(
+        |_| {},
+        [
+            |store| save(store, entry(1, 0), &PAYLOAD),
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == PAYLOAD)),
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), Some(PAYLOAD)),
+    );
+}
+
+#[test]
+fn tag_13_restore_beside_invalidate_finds_all_of_it_or_nothing() {
+    at_once(
+        |store| save(store, entry(1, 0), &PAYLOAD),
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == PAYLOAD)),
+            |store| store.invalidate(entry(1, 0)),
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), None),
+    );
+}
+
+#[test]
+fn tag_13_restore_beside_a_replacement_finds_one_of_the_two() {
+    at_once(
+        |store| save(store, entry(1, 0), &PAYLOAD),
+        [
+            |store| {
+                let found = restored(store, entry(1, 0)).expect("one is there all the time");
+                assert!(found == PAYLOAD || found == INLINE);
+            },
+            |store| save(store, entry(1, 0), &INLINE),
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+    );
+}
+
+#[test]
+fn tag_14_a_leaf_that_empties_takes_no_neighbour_with_it() {
+    // The last record of a leaf goes while another comes, and a third looks on.
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| store.invalidate(entry(1, 0)),
+            |store| {
+                save(store, entry(1, 1), &INLINE);
+                assert_eq!(restored(store, entry(1, 1)), Some(INLINE));
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(1, 1)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
+fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
+    // The leaf goes back to the pool, and comes out of it for another type.
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(2, 0), &[0x5555_5555_5555_5555; 16]);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), None),
+    );
+}
+
+#[test]
+fn tag_2_two_saves_of_one_entry_leave_one_record() {
+    at_once(
+        |_| {},
+        [|store| save(store, entry(1, 0), &INLINE), |store| save(store, entry(1, 0), &PAYLOAD)],
+        |store| {
+            let left = restored(store, entry(1, 0));
+            assert!(left == Some(INLINE) || left == Some(PAYLOAD));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_7_two_invalidations_of_one_record_free_it_once() {
+    at_once(
+        |store| save(store, entry(1, 0), &PAYLOAD),
+        [|store| store.invalidate(entry(1, 0)), |store| store.invalidate(entry(1, 0))],
+        |store| assert_eq!(store.stats().payload_bytes, 0),
+    );
+}
+
+#[test]
+fn tag_8_area_beside_save_and_restore_drops_its_own_type_alone() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(2, 0), &INLINE);
+        },
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| {
+                assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE));
+                save(store, entry(2, 1), &PAYLOAD);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(2, 0)), Some(INLINE));
+            assert_eq!(restored(store, entry(2, 1)), Some(PAYLOAD));
+        },
+    );
+}
+
+#[test]
+fn tag_8_tag_14_area_beside_a_save_to_its_leaf_keeps_or_drops_it_whole() {
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| save(store, entry(1, 1), &PAYLOAD),
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert!(restored(store, entry(1, 1)).is_none_or(|tags| tags == PAYLOAD));
+        },
+    );
+}
+
+#[test]
+fn tag_16_a_record_that_moves_is_never_gone_for_good() {
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                let flags = AllocFlags::MAY_SLEEP;
+                store.move_record(entry(1, 0), entry(1, 1), flags).unwrap();
+            },
+            // The new place is written first: whoever looks there after the old one finds it.
+            |store| {
+                let found = restored(store, entry(1, 0)).or_else(|| restored(store, entry(1, 1)));
+                assert_eq!(found, Some(INLINE));
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 1)), Some(INLINE)),
+    );
+}

@@ -1,0 +1,180 @@
+//! `pin-cost`: what pin and tags cost a swap-in, on the model, with LZ4 as the device.
+//!
+//! The commit that brought the pin (13ddaf26be32) swapped 10 GiB in from 32 GiB of zram: without
+//! it, with it, and through the swap cache. Here it is the same three, scaled, and the same with
+//! tagged pages.
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+
+use crate::model::{
+    Machine, Size,
+    device::DeviceKind,
+    fault::tag_pattern,
+    frame::Frame,
+    variant::{self, Order},
+};
+
+/// Words of data a page.
+const WORDS: usize = 512;
+/// The device is this much larger than what is on it, in tenths: 32 GiB for 10.
+const DEVICE_TENTHS: usize = 32;
+/// What Linux's pin cost a page, and so what ours may cost with the tags.
+const TARGET_NS: f64 = 85.0;
+
+/// What the commit measured, in microseconds for 10 GiB.
+const LINUX: [f64; 3] = [10_934_698.0, 11_157_121.0, 13_155_355.0];
+const LINUX_PAGES: f64 = 10.0 * 262_144.0;
+
+/// What pin and tag restore cost a swap-in, beside the figures of the commit that brought the pin.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pages swapped in: 4 KiB each
+    #[arg(long, default_value_t = 32_768, value_parser = clap::value_parser!(u64).range(64..=1 << 22))]
+    pages: u64,
+    /// Runs of each kind; the median counts
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=999))]
+    runs: u64,
+}
+
+/// A kind of swap-in.
+struct Kind {
+    name: &'static str,
+    order: &'static str,
+    direct: bool,
+    tagged: bool,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind { name: "no pin", order: "no-pin", direct: true, tagged: false },
+    Kind { name: "pin", order: "today", direct: true, tagged: false },
+    Kind { name: "swap cache", order: "today", direct: false, tagged: false },
+    Kind { name: "no pin, tags", order: "no-pin", direct: true, tagged: true },
+    Kind { name: "pin, tags", order: "today", direct: true, tagged: true },
+    Kind { name: "swap cache, tags", order: "today", direct: false, tagged: true },
+];
+
+/// # Errors
+/// Where a machine cannot be made.
+pub fn run(args: &Args) -> Result<bool> {
+    let bar = ProgressBar::new(args.runs * KINDS.len() as u64);
+    bar.set_style(ProgressStyle::with_template("swap-in [{bar:40}] {pos}/{len} {eta}")?);
+    let mut times = KINDS.map(|_| Vec::new());
+    let mut bytes = 0;
+    for _ in 0..args.runs {
+        // In turn, so that whatever else the machine does falls on all of them.
+        for (kind, times) in KINDS.iter().zip(&mut times) {
+            let (time, stored) = once(kind, args.pages as usize)?;
+            times.push(time);
+            bytes = stored;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let medians = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    });
+    print(args, medians, bytes);
+    Ok(true)
+}
+
+/// Nanoseconds a page of one swap-in of all pages, and bytes that the device held.
+fn once(kind: &Kind, pages: usize) -> Result<(f64, usize)> {
+    let Some(variant) = variant::find(kind.order) else { bail!("no variant `{}`", kind.order) };
+    let order: Order = variant.order;
+    let size = Size {
+        frames: pages + 8,
+        slots: pages * DEVICE_TENTHS / 10,
+        words: WORDS,
+        device: DeviceKind { lz4: true, ..DeviceKind::default() },
+        direct: kind.direct,
+        tagged: kind.tagged,
+    };
+    let machine = match Machine::new(order, size, false) {
+        Ok(machine) => machine,
+        Err(error) => bail!("no machine: {error:?}"),
+    };
+    let mm = machine.new_mm(pages);
+    let cpu = machine.cpu(0);
+    let mut rng = SmallRng::seed_from_u64(1);
+    for page in 0..pages {
+        cpu.access(&mm, page, true, |frame, _| fill(frame, page, kind.tagged, &mut rng));
+    }
+    (0..pages).for_each(|page| cpu.swap_out(&mm, page, true));
+    let bytes = machine.device().bytes();
+    let begun = cpu_time();
+    let mut sum = 0_u64;
+    for page in 0..pages {
+        cpu.access(&mm, page, true, |frame, _| {
+            sum += frame.data[0].load(std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+    let time = (cpu_time() - begun) / pages as f64;
+    if sum != (pages as u64) * (pages as u64 - 1) / 2 || machine.swapped_in() != pages as u64 {
+        bail!("{}: the pages that came back are not those that went", kind.name);
+    }
+    Ok((time, bytes))
+}
+
+/// Nanoseconds this thread has run: other load on the machine does not count.
+fn cpu_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// Data that shrink to about a third, as programs' do: words of few values, some of them noise.
+fn fill(frame: &Frame, page: usize, tagged: bool, rng: &mut SmallRng) {
+    use std::sync::atomic::Ordering::Relaxed;
+    for word in &frame.data {
+        let value = match rng.random_range(0..8) {
+            0..5 => 0,
+            5 | 6 => 0x7fff_0000_0000 | u64::from(rng.random::<u16>()) << 4,
+            _ => rng.random(),
+        };
+        word.store(value, Relaxed);
+    }
+    frame.data[0].store(page as u64, Relaxed);
+    if tagged {
+        // Of one tag, of runs, of noise: in equal parts.
+        frame.set_tags(tag_pattern(page, 1 + page as u64 % 3));
+    }
+}
+
+fn print(args: &Args, ours: [f64; 6], bytes: usize) {
+    let linux = LINUX.map(|micros| micros * 1000.0 / LINUX_PAGES);
+    println!(
+        "{} pages of 4 KiB, LZ4 to {:.0} % of that, device {:.1} times as large, median of {} runs",
+        args.pages,
+        100.0 * bytes as f64 / (args.pages as f64 * 4096.0),
+        DEVICE_TENTHS as f64 / 10.0,
+        args.runs
+    );
+    println!(
+        "\n{:<24}{:>14}{:>10}{:>18}{:>10}",
+        "", "ns a page", "ratio", "Linux, ns a page", "ratio"
+    );
+    for (row, kind) in KINDS.iter().enumerate() {
+        let base = ours[row / 3 * 3];
+        print!("{:<24}{:>14.0}{:>10.3}", kind.name, ours[row], ours[row] / base);
+        match linux.get(row) {
+            Some(ns) => println!("{ns:>18.0}{:>10.3}", ns / linux[0]),
+            None => println!("{:>18}{:>10}", "-", "-"),
+        }
+    }
+    let (pin, both) = (ours[1] - ours[0], ours[4] - ours[0]);
+    println!(
+        "\npin {pin:.0} ns, tags {:.0} ns, both {both:.0} ns a page (target {TARGET_NS:.0})",
+        both - pin
+    );
+    println!(
+        "share of a swap-in: pin {:.1} %, both {:.1} %",
+        100.0 * pin / ours[1],
+        100.0 * both / ours[4]
+    );
+    println!(
+        "through the cache, with tags, {:+.0} ns a page against pin and tags",
+        ours[5] - ours[4]
+    );
+}

@@ -1,0 +1,127 @@
+//! What the machine supplies to the library.
+
+use std::{
+    alloc::{self, Layout},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use mteswap::host::{AllocFlags, Host, Warning};
+
+use crate::sync::{AtomicU32, RawLock};
+
+/// The host of one machine; warnings are counted, for none is expected.
+#[derive(Clone, Default)]
+pub struct LabHost(std::sync::Arc<AtomicU64>);
+
+impl LabHost {
+    /// Warnings heard so far.
+    pub fn warnings(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: memory is std's; nothing here runs in handlers; the lock is one.
+unsafe impl Host for LabHost {
+    type Lock = RawLock;
+    type Cookie = ();
+
+    fn alloc(&self, layout: Layout, _: AllocFlags) -> Option<NonNull<u8>> {
+        // Zeroed: see `mteswap::sync`, built for a checker.
+        // SAFETY: sizes are above zero by the trait's promise.
+        NonNull::new(unsafe { alloc::alloc_zeroed(layout) })
+    }
+
+    unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { alloc::dealloc(ptr.as_ptr(), layout) }
+    }
+
+    fn enter(&self) {}
+
+    fn exit(&self, (): ()) {}
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        queue::wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        queue::wake(word);
+    }
+
+    fn warn(&self, _: Warning) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A wait queue that looks at the word once it is queued, with a tick's patience.
+#[cfg(not(feature = "shuttle"))]
+mod queue {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering, fence},
+        time::Instant,
+    };
+
+    use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN};
+
+    use crate::{model::TICK, sync::AtomicU32};
+
+    /// Threads that wait, or are about to: waking nobody is cheap.
+    static WAITERS: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn wait(word: &AtomicU32, expected: u32) {
+        // Ordering: SeqCst, and `validate` looks at the word behind it; `wake` changes the word
+        // first and looks here behind a fence. One of the two sees the other.
+        WAITERS.fetch_add(1, Ordering::SeqCst);
+        let validate = || word.load(Ordering::SeqCst) == expected;
+        let until = Instant::now() + TICK;
+        // SAFETY: the key is the address of a word that both sides borrow; no callback parks,
+        // unparks or panics.
+        unsafe {
+            parking_lot_core::park(
+                std::ptr::from_ref(word) as usize,
+                validate,
+                || {},
+                |_, _| {},
+                DEFAULT_PARK_TOKEN,
+                Some(until),
+            )
+        };
+        WAITERS.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn wake(word: &AtomicU32) {
+        fence(Ordering::SeqCst);
+        if WAITERS.load(Ordering::SeqCst) > 0 {
+            // SAFETY: as above.
+            unsafe {
+                parking_lot_core::unpark_all(
+                    std::ptr::from_ref(word) as usize,
+                    DEFAULT_UNPARK_TOKEN,
+                )
+            };
+        }
+    }
+}
+
+/// The same where a tick is a number of turns of others.
+#[cfg(feature = "shuttle")]
+mod queue {
+    use std::sync::atomic::Ordering;
+
+    use crate::{
+        model::TICK_TURNS,
+        sync::{AtomicU32, relax},
+    };
+
+    pub(super) fn wait(word: &AtomicU32, expected: u32) {
+        for _ in 0..TICK_TURNS {
+            if word.load(Ordering::SeqCst) != expected {
+                return;
+            }
+            relax();
+        }
+    }
+
+    pub(super) fn wake(_: &AtomicU32) {}
+}
