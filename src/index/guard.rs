@@ -1,10 +1,11 @@
 //! A locked leaf.
 
 use super::{
+    grow::{Job, Then},
     leaf::{Leaf, Word},
     memory::Memory,
     node::{Child, FANOUT, Node},
-    tree::{Job, Root, Then},
+    tree::Root,
 };
 use crate::{
     error::{Error, Result},

@@ -11,12 +11,15 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{deps, run};
+use crate::{
+    deps,
+    kernel::{cache::Cache, source::Source},
+    run,
+};
 
 mod count;
 mod gate;
 mod plot;
-mod source;
 mod table;
 
 #[derive(clap::Args)]
@@ -44,7 +47,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     ensure!(!args.accept || args.count || args.memory, "--accept goes with --count or --memory");
     deps::need("gcc", "gcc")?;
-    let (tree, version) = source::find(args.kernel.as_deref())?;
+    let source = Source::find(&Cache::open()?, args.kernel.as_deref())?;
+    let (tree, version) = (source.dir, source.version);
     let bench = Bench { program: build(&tree)?, quick: args.quick };
     let mut report = Report { write: args.write, machine: machine(&version)? };
     println!("{}\n", report.machine);

@@ -71,13 +71,20 @@ fn install(package: &str) -> Result<()> {
     if !may_install() {
         bail!("{package} is missing: run `sudo apt-get install {package}`");
     }
-    static UPDATE: Once = Once::new();
-    UPDATE.call_once(|| {
-        // Lists that cannot be renewed may still do.
-        let _ = apt(&["update", "-qq"]);
-    });
+    update();
     eprintln!("installing {package}");
     apt(&["install", "-qq", "-y", "--no-install-recommends", package])
+}
+
+/// Renews apt's lists, once: a fresh machine has none.
+pub(crate) fn update() {
+    static UPDATE: Once = Once::new();
+    UPDATE.call_once(|| {
+        if may_install() {
+            // Lists that cannot be renewed may still do.
+            let _ = apt(&["update", "-qq"]);
+        }
+    });
 }
 
 fn may_install() -> bool {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{cache::Cache, step::Step};
-use crate::run;
+use crate::{deps, run};
 
 /// Debian's package.
 pub(crate) const PACKAGE: &str = "linux-source-6.12";
@@ -103,6 +103,7 @@ fn debian(cache: &Cache) -> Result<PathBuf> {
     super::cache::remove(&fetched)?;
     fs::create_dir(&fetched)?;
     let step = Step::begin(&format!("fetching {PACKAGE}"));
+    deps::update();
     run::run(Command::new("apt-get").args(["download", "-qq", PACKAGE]).current_dir(&fetched))
         .context("no kernel source to be had: give a Linux 6.12 tree by --kernel DIR")?;
     step.done();
