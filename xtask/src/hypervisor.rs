@@ -27,6 +27,10 @@ pub(crate) struct Args {
     /// Restore no tags: the guests notice, and this fails
     #[arg(long)]
     lose_tags: bool,
+    /// Mask no interrupts in locks: a handler comes to spin for what its own CPU holds, and this
+    /// fails
+    #[arg(long)]
+    unmasked_lock: bool,
     /// Let the swap device fail: one sector once, another always
     #[arg(long)]
     device_error: bool,

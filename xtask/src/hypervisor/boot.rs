@@ -100,7 +100,16 @@ pub(crate) fn boot(images: &Images, args: &Args) -> Result<Counts> {
     file.set_len(DEVICE)?;
     let mut command = qemu.command();
     command
-        .args(["-M", "virt,virtualization=on,mte=on", "-cpu", "max", "-smp", "2", "-m", "128"])
+        .args([
+            "-M",
+            "virt,virtualization=on,mte=on,gic-version=3",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            "128",
+        ])
         .args(["-nographic", "-no-reboot", "-nic", "none"])
         .arg("-kernel")
         .arg(&images.hypervisor)
@@ -125,6 +134,9 @@ fn options(args: &Args) -> String {
     );
     if args.lose_tags {
         options.push_str(" lose-tags");
+    }
+    if args.unmasked_lock {
+        options.push_str(" unmasked-lock");
     }
     options
 }

@@ -8,10 +8,10 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 5 | `traps`, `calls`, `summary` | exceptions, the guests' calls, the counts at the end |
-//! | 4 | `fault`, `share` | swap-in, copy on write, sharing, giving up |
+//! | 4 | `fault`, `share`, `tick` | swap-in, copy on write, sharing, giving up; an interrupt's handler |
 //! | 3 | `reclaim` | swap-out |
-//! | 2 | `hypervisor`, `guest`, `frames`, `disk` | what there is: store, swap map, pages, frames, device |
-//! | 1 | `stage2`, `cpu` | tables and registers |
+//! | 2 | `hypervisor`, `store`, `guest`, `frames`, `disk` | what there is: swap map, store, pages, frames, device |
+//! | 1 | `stage2`, `cpu`, `timer` | tables, registers, interrupts |
 //! | 1 | `host` | what mteswap asks of its embedder |
 //! | 0 | `machine`, `lock`, `heap`, `console` | device tree, spinlock, allocator, serial line |
 
@@ -33,7 +33,10 @@ mod machine;
 mod reclaim;
 mod share;
 mod stage2;
+mod store;
 mod summary;
+mod tick;
+mod timer;
 mod traps;
 
 use core::panic::PanicInfo;
@@ -57,6 +60,7 @@ fn machine() -> &'static Hypervisor {
 }
 
 fn main(tree: u64, _: u64, _: u64, _: u64) -> ! {
+    cpu::set_number(0);
     let tree = core::ptr::with_exposed_provenance(tree as usize);
     // SAFETY: the boot protocol: X0 has the device tree's address.
     let board = unsafe { Machine::new(tree) }.unwrap_or_else(|| power_off());
@@ -64,6 +68,13 @@ fn main(tree: u64, _: u64, _: u64, _: u64) -> ! {
     // SAFETY: the device tree says so, and this is its one user.
     unsafe { console::init(uart) };
     let options = board.options().unwrap_or_else(|word| panic!("{word}: no such option"));
+    if options.unmasked_lock {
+        lock::mask_nothing();
+    }
+    let (distributor, redistributors) = board.gic().expect("a GICv3: -M virt,gic-version=3");
+    // SAFETY: the device tree says where it is, and this is its one user.
+    let gic = unsafe { timer::init(distributor, redistributors) };
+    gic.unwrap_or_else(|error| panic!("GIC: {error}"));
     // SAFETY: the device tree says where they are, and this is their one user.
     let disk = unsafe { Disk::find(board.virtio()) };
     let disk = disk.expect("a virtio block device to swap to");
@@ -119,6 +130,7 @@ fn run(guest: usize) -> ! {
     let vttbr = machine().guests[guest].0.lock().vttbr();
     cpu::prepare(guest, vttbr);
     set_exception_vector();
+    tick::start(machine());
     // SAFETY: just prepared.
     unsafe { cpu::enter() }
 }

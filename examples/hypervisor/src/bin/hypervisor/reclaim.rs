@@ -9,12 +9,7 @@ use mteswap::{
     swap::{SlotRef, SwapCache},
 };
 
-use crate::{
-    frames::Held,
-    guest::Pte,
-    hypervisor::{Hypervisor, STORE},
-    say,
-};
+use crate::{frames::Held, guest::Pte, hypervisor::Hypervisor, say, store::STORE};
 
 /// A free frame. Nothing may be held that another CPU needs to go on.
 pub fn frame(machine: &Hypervisor) -> Held<'_> {
