@@ -27,8 +27,7 @@ pub(crate) struct Args {
     /// Restore no tags: the guests notice, and this fails
     #[arg(long)]
     lose_tags: bool,
-    /// Mask no interrupts in locks: a handler comes to spin for what its own CPU holds, and this
-    /// fails
+    /// Mask no interrupts in locks: a handler spins for one that its own CPU holds, and this fails
     #[arg(long)]
     unmasked_lock: bool,
     /// Let the swap device fail: one sector once, another always
@@ -43,6 +42,8 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     }
     let images = boot::build()?;
     let counts = boot::boot(&images, &args)?;
+    // It has to hang, which is an error already.
+    ensure!(!args.unmasked_lock, "locks mask no interrupts, and nothing hung: no handler met one");
     println!("{}", counts.table());
     let mut steps = Steps::new(results::folder())?;
     for (name, holds, why) in expect::checks(&counts, &args)? {

@@ -21,8 +21,9 @@ use crate::{
 };
 
 const TARGET: &str = "aarch64-unknown-none-softfloat";
-/// Without a line for so long, it hangs.
+/// Without a line for so long, it hangs; and where it has to, so long is enough.
 const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE_WHERE_IT_MUST: Duration = Duration::from_secs(30);
 /// Bytes of the swap device: more than both guests' pages.
 const DEVICE: u64 = 4 << 20;
 /// Sectors of a page on it.
@@ -119,7 +120,8 @@ pub(crate) fn boot(images: &Images, args: &Args) -> Result<Counts> {
         .args(["-blockdev", &blockdev(&device.display().to_string(), args.device_error)])
         .args(["-device", "virtio-blk-device,drive=swap"]);
     let step = Step::begin(&format!("two guests under QEMU {}", qemu.version));
-    let lines = watch(&mut command, args.epochs, &step)?;
+    let patience = if args.unmasked_lock { PATIENCE_WHERE_IT_MUST } else { PATIENCE };
+    let lines = watch(&mut command, args.epochs, patience, &step)?;
     let log = images.folder.join("console.log");
     fs::write(&log, lines.join("\n"))?;
     let counts = read(&lines).with_context(|| format!("console in {}", log.display()))?;
@@ -163,7 +165,12 @@ fn blockdev(path: &str, failing: bool) -> String {
 }
 
 /// Runs `command` to its end and returns the lines it printed.
-fn watch(command: &mut Command, epochs: u64, step: &Step) -> Result<Vec<String>> {
+fn watch(
+    command: &mut Command,
+    epochs: u64,
+    patience: Duration,
+    step: &Step,
+) -> Result<Vec<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -180,7 +187,7 @@ fn watch(command: &mut Command, epochs: u64, step: &Step) -> Result<Vec<String>>
     });
     let mut lines = Vec::new();
     loop {
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(patience) {
             Ok(line) => {
                 let line = line.trim_end().to_owned();
                 if let Some(epoch) = line.strip_prefix("progress ") {

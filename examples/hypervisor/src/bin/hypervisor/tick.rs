@@ -37,9 +37,6 @@ const LEAVES: usize = 16;
 /// Words of a page's tags.
 type Tags = [u64; 16];
 
-/// Seconds in a handler after which it will not come back.
-const PATIENCE: u64 = 20;
-
 /// A CPU's handler.
 struct Ticks {
     /// Its random numbers: one a run.
@@ -47,17 +44,11 @@ struct Ticks {
     /// What was saved last at each place: the seed of the tags, 0 for no record. The last place
     /// is in an area of its own.
     saved: [AtomicU32; LEAVES + 1],
-    /// When it began, 0 while it does not run.
-    since: AtomicU64,
 }
 
-// Relaxed: of all of these but `since` each is one CPU's; that one is a time and no more.
+// Relaxed, all of it: each is one CPU's.
 static TICKS: [Ticks; GUESTS] = [const {
-    Ticks {
-        random: AtomicU64::new(0),
-        saved: [const { AtomicU32::new(0) }; LEAVES + 1],
-        since: AtomicU64::new(0),
-    }
+    Ticks { random: AtomicU64::new(0), saved: [const { AtomicU32::new(0) }; LEAVES + 1] }
 }; GUESTS];
 
 /// Keeps the handlers' slots from being handed out.
@@ -94,12 +85,10 @@ pub fn start(machine: &Hypervisor) {
 pub fn run(machine: &Hypervisor, el2: bool) {
     let cpu = cpu::guest();
     let ticks = &TICKS[cpu];
-    ticks.since.store(timer::now(), Ordering::Relaxed);
     machine.counts.interrupts.up();
     if el2 {
         machine.counts.interrupts_at_el2.up();
     }
-    watch(cpu);
     let random = ticks.next();
     let place = match STORE.interrupted() {
         Some(entry) => {
@@ -111,7 +100,6 @@ pub fn run(machine: &Hypervisor, el2: bool) {
     ticks.work(machine, cpu, place as usize % (LEAVES + 1), random);
     // Between a twentieth and a fifth of a millisecond: never in step with anything.
     timer::again(timer::per_second(20_000) + random % timer::per_second(6_667));
-    ticks.since.store(0, Ordering::Relaxed);
 }
 
 /// Ends this CPU's handler, whose interrupts are masked for good, and drops its records.
@@ -121,17 +109,6 @@ pub fn stop() {
     for (place, saved) in TICKS[cpu].saved.iter().enumerate() {
         saved.store(0, Ordering::Relaxed);
         STORE.tags.invalidate(entry(place, cpu).expect("as in `keep_slots`"));
-    }
-}
-
-/// Where another CPU's handler began long ago and has not ended, it spins for what its own CPU
-/// holds, and nothing will end it.
-fn watch(me: usize) {
-    for (cpu, other) in TICKS.iter().enumerate().filter(|(cpu, _)| *cpu != me) {
-        let since = other.since.load(Ordering::Relaxed);
-        let hangs =
-            since != 0 && timer::now().saturating_sub(since) / PATIENCE > timer::per_second(1);
-        assert!(!hangs, "CPU {cpu} hangs in its interrupt handler: a lock it spins for is its own");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHP_CTL_EL2, CNTPCT_EL0, DAIF, Readable, Writeable};
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTHP_CTL_EL2, DAIF, Readable, Writeable};
 use arm_gic::{
     IntId, InterruptGroup, UniqueMmioPointer,
     gicv3::{
@@ -64,11 +64,6 @@ pub fn again(ticks: u64) {
 /// The ticks between things of which there are so many in a second.
 pub fn per_second(frequency: u64) -> u64 {
     CNTFRQ_EL0.get() / frequency
-}
-
-/// Ticks since some moment.
-pub fn now() -> u64 {
-    CNTPCT_EL0.get()
 }
 
 /// Runs `handler` for the interrupt that this CPU has taken.
