@@ -3,6 +3,9 @@
 
 mod boot;
 mod expect;
+mod refuse;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -33,6 +36,12 @@ pub(crate) struct Args {
     /// Let the swap device fail: one sector once, another always
     #[arg(long)]
     device_error: bool,
+    /// Boot on machines that will not do, QEMU 7.2's among them: each is refused in one line
+    #[arg(long, exclusive = true)]
+    refusals: bool,
+    /// The QEMU to boot under, however old
+    #[arg(long, value_name = "PROGRAM")]
+    qemu: Option<PathBuf>,
 }
 
 pub(crate) fn run(mut args: Args) -> Result<()> {
@@ -41,6 +50,9 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         args.epochs = 1;
     }
     let images = boot::build()?;
+    if args.refusals {
+        return refuse::check(&images);
+    }
     let counts = boot::boot(&images, &args)?;
     // It has to hang, which is an error already.
     ensure!(!args.unmasked_lock, "locks mask no interrupts, and nothing hung: no handler met one");

@@ -21,11 +21,13 @@ use crate::{
 };
 
 const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// The machine it is for.
+pub(crate) const BOARD: &str = "virt,virtualization=on,mte=on,gic-version=3";
 /// Without a line for so long, it hangs; and where it has to, so long is enough.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const PATIENCE_WHERE_IT_MUST: Duration = Duration::from_secs(30);
 /// Bytes of the swap device: more than both guests' pages.
-const DEVICE: u64 = 4 << 20;
+pub(crate) const DEVICE: u64 = 4 << 20;
 /// Sectors of a page on it.
 const SECTORS: u64 = 8;
 /// Slots that fail: the first is used early, and the second, too.
@@ -34,8 +36,18 @@ const FAILS_ALWAYS: u64 = 10;
 
 pub(crate) struct Images {
     folder: PathBuf,
-    hypervisor: PathBuf,
-    guest: PathBuf,
+    pub(crate) hypervisor: PathBuf,
+    pub(crate) guest: PathBuf,
+}
+
+impl Images {
+    /// An empty swap device of so many bytes.
+    pub(crate) fn device(&self, name: &str, bytes: u64) -> Result<PathBuf> {
+        let device = self.folder.join(name);
+        let context = || format!("cannot write {}", device.display());
+        File::create(&device).and_then(|file| file.set_len(bytes)).with_context(context)?;
+        Ok(device)
+    }
 }
 
 /// What the hypervisor counted, by name.
@@ -94,23 +106,14 @@ pub(crate) fn build() -> Result<Images> {
 /// # Errors
 /// Where it hangs, panics, or ends early.
 pub(crate) fn boot(images: &Images, args: &Args) -> Result<Counts> {
-    let qemu = Qemu::find(&Cache::open()?)?;
-    let device = images.folder.join("swap.img");
-    let file =
-        File::create(&device).with_context(|| format!("cannot write {}", device.display()))?;
-    file.set_len(DEVICE)?;
+    let qemu = match &args.qemu {
+        Some(program) => Qemu::named(program)?,
+        None => Qemu::find(&Cache::open()?)?,
+    };
+    let device = images.device("swap.img", DEVICE)?;
     let mut command = qemu.command();
     command
-        .args([
-            "-M",
-            "virt,virtualization=on,mte=on,gic-version=3",
-            "-cpu",
-            "max",
-            "-smp",
-            "2",
-            "-m",
-            "128",
-        ])
+        .args(["-M", BOARD, "-cpu", "max", "-smp", "2", "-m", "128"])
         .args(["-nographic", "-no-reboot", "-nic", "none"])
         .arg("-kernel")
         .arg(&images.hypervisor)
@@ -144,7 +147,7 @@ fn options(args: &Args) -> String {
 }
 
 /// The swap device; for `failing`, behind QEMU's blkdebug.
-fn blockdev(path: &str, failing: bool) -> String {
+pub(crate) fn blockdev(path: &str, failing: bool) -> String {
     // Commas are doubled in QEMU's options.
     let path = path.replace(',', ",,");
     if !failing {
@@ -165,7 +168,7 @@ fn blockdev(path: &str, failing: bool) -> String {
 }
 
 /// Runs `command` to its end and returns the lines it printed.
-fn watch(
+pub(crate) fn watch(
     command: &mut Command,
     epochs: u64,
     patience: Duration,

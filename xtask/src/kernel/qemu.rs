@@ -34,7 +34,7 @@ impl Qemu {
     /// One line, where none is to be had or the one named is too old.
     pub(crate) fn find(cache: &Cache) -> Result<Self> {
         if let Some(named) = std::env::var_os("MTESWAP_QEMU") {
-            let qemu = Self::at(PathBuf::from(named), None)?;
+            let qemu = Self::named(Path::new(&named))?;
             let (program, version) = (qemu.program.display(), &qemu.version);
             ensure!(
                 qemu.is_new_enough(),
@@ -49,12 +49,34 @@ impl Qemu {
             }
             eprintln!("QEMU {} in PATH is too old for MTE: using one in the cache", qemu.version);
         }
-        let folder = fetch(cache).with_context(|| {
+        let folder = newest(cache).with_context(|| {
             format!("no QEMU {OLDEST} or newer: install one, or name it in MTESWAP_QEMU")
         })?;
         let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
         ensure!(qemu.is_new_enough(), "Debian's QEMU {} is too old for MTE", qemu.version);
         Ok(qemu)
+    }
+
+    /// The one at `program`, however old.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(crate) fn named(program: &Path) -> Result<Self> {
+        Self::at(program.to_owned(), None)
+    }
+
+    /// Debian 12's own, whose MTE is broken; `None` on another release.
+    ///
+    /// # Errors
+    /// Where it cannot be fetched.
+    pub(crate) fn broken(cache: &Cache) -> Result<Option<Self>> {
+        if apt::release()? != "bookworm" {
+            return Ok(None);
+        }
+        let folder = fetch(cache, &["bookworm"])?;
+        let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
+        ensure!(!qemu.is_new_enough(), "Debian 12's QEMU is {}, and not broken", qemu.version);
+        Ok(Some(qemu))
     }
 
     fn at(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Self> {
@@ -98,10 +120,18 @@ impl Qemu {
     }
 }
 
-fn fetch(cache: &Cache) -> Result<PathBuf> {
+fn newest(cache: &Cache) -> Result<PathBuf> {
     let release = apt::release()?;
     let backports = format!("{release}-backports");
-    let suites: &[&str] = if release == "bookworm" { &[&release, &backports] } else { &[&release] };
+    if release == "bookworm" {
+        fetch(cache, &[&release, &backports])
+    } else {
+        fetch(cache, &[&release])
+    }
+}
+
+/// QEMU of the last of `suites`, unpacked.
+fn fetch(cache: &Cache, suites: &[&str]) -> Result<PathBuf> {
     let suite = suites[suites.len() - 1];
     cache.entry("qemu", suite, |part| {
         let step = Step::begin(&format!("fetching QEMU from {suite}"));

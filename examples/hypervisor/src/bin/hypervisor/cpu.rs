@@ -5,9 +5,9 @@ use core::arch::asm;
 use aarch64_cpu::{
     asm::barrier::{SY, isb},
     registers::{
-        CNTHCTL_EL2, CPTR_EL2, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1, MIDR_EL1,
-        MPIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2, VMPIDR_EL2,
-        VTCR_EL2, VTTBR_EL2, Writeable,
+        CNTHCTL_EL2, CPTR_EL2, CurrentEL, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1,
+        MIDR_EL1, MPIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2,
+        VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
     },
 };
 use aarch64_paging::{descriptor::El23Attributes, mair::Mair};
@@ -89,6 +89,11 @@ pub fn prepare(guest: usize, vttbr: u64) {
     isb(SY);
     // SAFETY: what TLBs hold of this regime from before is of no use.
     unsafe { asm!("tlbi alle1", "dsb nsh", "isb", options(nostack)) };
+}
+
+/// True at EL2, where all of this belongs.
+pub fn at_el2() -> bool {
+    CurrentEL.read(CurrentEL::EL) == 2
 }
 
 /// Numbers this CPU: before anything asks for [`guest`].

@@ -33,6 +33,8 @@ const OWN_AREA: u32 = AREA + 1;
 const LEAF: u64 = 64;
 /// Leaves in which handlers have a slot.
 const LEAVES: usize = 16;
+/// Slots of the swap area, at least.
+pub const SLOTS: usize = LEAVES * LEAF as usize;
 
 /// Words of a page's tags.
 type Tags = [u64; 16];
