@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+pub(crate) use boot::TARGET;
+
 use crate::{results, steps::Steps};
 
 /// Pages of each guest's own; pages both share; frames for all of these.

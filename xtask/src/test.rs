@@ -5,10 +5,13 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, install, lint, maps, readme, results,
+    deps,
+    hypervisor::TARGET,
+    install, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
+    toolchain::Toolchain,
 };
 
 #[derive(clap::Args)]
@@ -62,6 +65,16 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
         Prints::Libtest,
         cargo(&["test", "--manifest-path", "examples/template/Cargo.toml"])
             .args(["--target-dir", "target/template"]),
+    );
+    // What it is for: a kernel.
+    steps.command(
+        "template, bare metal",
+        Prints::Words,
+        Toolchain::new(Some(TARGET))?
+            .cargo_with_alloc("build")
+            .args(["--quiet", "--manifest-path", "examples/template/Cargo.toml"])
+            .args(["--target-dir", "target/bare"])
+            .current_dir(root()),
     );
     // Optimised code frees and zeroes differently (TAG-12), and races differently.
     steps.command(

@@ -20,7 +20,7 @@ use crate::{
     toolchain::Toolchain,
 };
 
-const TARGET: &str = "aarch64-unknown-none-softfloat";
+pub(crate) const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// The machine it is for.
 pub(crate) const BOARD: &str = "virt,virtualization=on,mte=on,gic-version=3";
 /// Without a line for so long, it hangs; and where it has to, so long is enough.
@@ -80,7 +80,7 @@ pub(crate) fn build() -> Result<Images> {
         |what: &str| format!("CARGO_TARGET_{}_{what}", TARGET.to_uppercase().replace('-', "_"));
     run::run(
         toolchain
-            .cargo_build_with_alloc()
+            .cargo_with_alloc("build")
             .args(["--quiet", "--release", "--manifest-path"])
             .arg(root().join("examples/hypervisor/Cargo.toml"))
             .arg("--target-dir")
