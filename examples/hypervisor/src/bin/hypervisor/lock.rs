@@ -47,7 +47,6 @@ pub struct IrqLock {
 // SAFETY: `locked` goes from false to true for one caller at a time, with Acquire, and back with
 // Release by that caller's unlock.
 unsafe impl RawMutex for IrqLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api asks for it")]
     const INIT: Self = Self { locked: AtomicBool::new(false), masked: AtomicU64::new(0) };
 
     /// Which interrupts are masked is a CPU's own.

@@ -97,8 +97,9 @@ fn main(tree: u64, _: u64, _: u64, _: u64) -> ! {
         options.frames,
         options.private + options.shared
     );
+    let stack = &raw mut STACK;
     // SAFETY: named here alone, and the CPU is started once.
-    let started = unsafe { start_core::<Smc, _, 16>(1, &raw mut STACK, || run(1)) };
+    let started = unsafe { start_core::<Smc, _, 16>(1, stack, || run(1)) };
     started.unwrap_or_else(|error| panic!("CPU 1 does not start: {error}"));
     run(0)
 }

@@ -35,12 +35,11 @@ fn swap_out(machine: &Hypervisor, mut frame: Held<'_>) {
     }
     // In the swap cache: its slot has it, data and tags.
     let done = match frame.state.cached {
-        Some(entry) => EntryRange::new(entry, 1).and_then(|slot| {
+        Some(entry) => EntryRange::new(entry, 1).map(|slot| {
             replace(machine, &frame, slot);
             frame.state.cached = None;
             machine.swap.swapcache_clear(slot);
             machine.counts.clean_drops.up();
-            Ok(())
         }),
         None => write(machine, &frame),
     };
@@ -63,7 +62,7 @@ fn write(machine: &Hypervisor, frame: &Held<'_>) -> Result<()> {
     replace(machine, frame, slot);
     machine.counts.tags_saved.add(saved);
     machine.counts.pages_out.up();
-    if machine.counts.pages_out.get() % 64 == 0 {
+    if machine.counts.pages_out.get().is_multiple_of(64) {
         machine.sample();
     }
     Ok(())

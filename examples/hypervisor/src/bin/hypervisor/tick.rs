@@ -137,7 +137,7 @@ impl Ticks {
             machine.counts.interrupt_mismatches.up();
             say!("CPU {cpu}, in its handler: another record at {entry:?} than was saved");
         }
-        if random % 4 == 0 {
+        if random.is_multiple_of(4) {
             STORE.tags.invalidate(entry);
             saved.store(0, Ordering::Relaxed);
             return;
