@@ -41,7 +41,12 @@ const MEMORY: u64 = 1 << 24;
 type Tags = <Page4K as PageSize>::Words;
 
 #[derive(Parser)]
-#[command(about = "A VMM's snapshot of a guest's tags")]
+#[command(
+    about = "A VMM's snapshot of a guest's tags",
+    after_help = "Without a command, every tag map of tests/tags (or MTESWAP_TAG_MAPS) is saved and restored, \
+                  interrupted half way, and compared.\n\
+                  Until a result is whole it is NAME.partial; the same command goes on with that."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
