@@ -70,10 +70,11 @@ impl Qemu {
     /// # Errors
     /// Where it cannot be fetched.
     pub(crate) fn broken(cache: &Cache) -> Result<Option<Self>> {
-        if apt::release()? != "bookworm" {
+        const RELEASE: &str = "bookworm";
+        if !apt::release().is_ok_and(|release| release == RELEASE) {
             return Ok(None);
         }
-        let folder = fetch(cache, &["bookworm"])?;
+        let folder = fetch(cache, &[RELEASE])?;
         let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
         ensure!(!qemu.is_new_enough(), "Debian 12's QEMU is {}, and not broken", qemu.version);
         Ok(Some(qemu))
