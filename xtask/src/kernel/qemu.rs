@@ -62,7 +62,9 @@ impl Qemu {
     /// # Errors
     /// Where it is none.
     pub(crate) fn named(program: &Path) -> Result<Self> {
-        Self::at(program.to_owned(), None)
+        let qemu = Self::at(program.to_owned(), None)?;
+        ensure!(!qemu.version.is_empty(), "{} is no QEMU", program.display());
+        Ok(qemu)
     }
 
     /// Debian 12's own, whose MTE is broken; `None` on another release.
@@ -83,7 +85,8 @@ impl Qemu {
     fn at(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Self> {
         let mut qemu = Self { program, unpacked, version: String::new() };
         let said = run::output(qemu.command().arg("--version"))?;
-        let version = said.split_whitespace().nth(3).unwrap_or_default();
+        let version = said.strip_prefix("QEMU emulator version ").unwrap_or_default();
+        let version = version.split_whitespace().next().unwrap_or_default();
         qemu.version = version.trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
         Ok(qemu)
     }
