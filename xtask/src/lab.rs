@@ -145,6 +145,15 @@ pub(crate) fn short(steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
+/// Lints what only a checker's build sees, as checks of `steps`.
+pub(crate) fn clippy(steps: &mut Steps) {
+    for (package, checker) in [("mteswap-lab", "shuttle"), ("mteswap-loom", "loom")] {
+        let mut command = cargo("checks", &["clippy", "--all-targets", "--package", package]);
+        command.args(["--features", checker, "--", "-D", "warnings"]);
+        steps.command(&format!("clippy {package}, {checker}"), Prints::Words, &mut command);
+    }
+}
+
 fn cargo(profile: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).args(["--profile", profile, "--locked", "--target-dir"]).arg(target());

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    deps, results,
+    deps, lab, results,
     run::{self, root},
     steps::{Prints, Steps},
 };
@@ -59,6 +59,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
             cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"),
         );
     }
+    lab::clippy(steps);
     optional(steps, "typos", &[]);
     optional(steps, "cargo-deny", &["check"]);
     Ok(())
