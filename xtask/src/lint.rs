@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::{
     deps,
     hypervisor::TARGET,
-    results,
+    lab, results,
     run::{self, root},
     steps::{Prints, Steps},
     toolchain::Toolchain,
@@ -61,6 +61,7 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
             cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"),
         );
     }
+    lab::clippy(steps);
     optional(steps, "typos", &[]);
     optional(steps, "cargo-deny", &["check"]);
     Ok(())

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     deps,
     hypervisor::TARGET,
-    install, lint, maps, readme, results,
+    install, lab, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
@@ -82,6 +82,7 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
         Prints::Libtest,
         cargo(&["test", "--release", "--tests", "--no-fail-fast"]).args(["--package", "mteswap"]),
     );
+    lab::short(steps)?;
     let xtask = std::env::current_exe()?;
     steps.command("mte", Prints::Libtest, Command::new(&xtask).arg("test-mte"));
     steps.command("kunit", Prints::Ktap, Command::new(&xtask).arg("kunit"));
