@@ -17,7 +17,7 @@ use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
 
 use crate::{
     codec::{self, Encoder, Form, InlineCode},
-    error::{Error, Result},
+    error::Result,
     host::{AllocFlags, Host},
     index::Word,
     pool::Reserve,
@@ -121,24 +121,24 @@ impl<H: Host, P: PageSize> Records<H, P> {
         self.reserve.len(host).saturating_mul(Self::RAW_LAYOUT.size())
     }
 
-    /// A record of the tags of `source`. [`Error::NoMemory`] where it needs a payload and
-    /// neither the host nor the reserve has one.
-    #[inline]
+    /// A record of the tags of `source`. `None` where it needs a payload and neither the host
+    /// nor the reserve has one.
+    #[inline(always)]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
-    ) -> Result<Record> {
+    ) -> Option<Record> {
         // Most pages that go to swap have one tag: they need no encoder.
         let first = source.word(0);
         let tag = first & TAG_MASK;
         if first == tag.wrapping_mul(EVERY_GRANULE)
             && (1..P::WORDS).all(|i| source.word(i) == first)
         {
-            return Ok(inline_record(InlineCode::from_bits(tag)));
+            return Some(inline_record(InlineCode::from_bits(tag)));
         }
-        self.create_coded(host, source, flags).ok_or(Error::NoMemory)
+        self.create_coded(host, source, flags)
     }
 
     // Not inlined: the encoder's stack is given back before the index is walked.

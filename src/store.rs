@@ -84,7 +84,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         flags: AllocFlags,
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
-        let record = self.records.create(self.host(), tags, flags)?;
+        let record = self.records.create(self.host(), tags, flags).ok_or(Error::NoMemory)?;
         self.insert(entry, record.into_word(), flags)
     }
 
@@ -109,6 +109,12 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             Some(word) => self.restore_word(entry, word, tags),
             None => self.walk_and_restore(entry, tags),
         }
+    }
+
+    /// [`restore`](Self::restore) where something else needs the stack.
+    #[inline(never)]
+    pub(crate) fn restore_one(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        self.restore(entry, tags)
     }
 
     /// What `restore` does where no hint leads to the entry.
@@ -221,9 +227,12 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if range.len() > 1 {
             return self.save_staged(range, page, flags);
         }
-        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
+        let Some(tags) = page(0) else { return Ok(()) };
+        let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
+        self.insert(range.first(), record.into_word(), flags)
     }
 
+    #[inline]
     fn save_staged<S: TagSource>(
         &self,
         range: EntryRange,
@@ -246,6 +255,12 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         result
     }
 
+    /// A record of the tags of a page, the encoder's stack given back.
+    #[inline(never)]
+    fn encode_one(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
+        self.records.create(self.host(), tags, flags)
+    }
+
     #[inline(always)]
     fn stage<'a>(
         &'a self,
@@ -254,7 +269,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         tags: &impl TagSource,
         flags: AllocFlags,
     ) -> Result<()> {
-        let word = self.records.create(self.host(), tags, flags)?.into_word();
+        let word = self.encode_one(tags, flags).ok_or(Error::NoMemory)?.into_word();
         self.index.stage(staged, entry, word, flags).inspect_err(|_| self.release(word))
     }
 
