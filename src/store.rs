@@ -131,10 +131,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         word: Word,
         tags: &mut (impl TagSink + ?Sized),
     ) -> bool {
-        if word.is_null() {
-            false
-        } else if Records::<H, P>::read_one_tag(word, tags) {
+        // The usual case first; no word is none of one tag.
+        if Records::<H, P>::read_one_tag(word, tags) {
             true
+        } else if word.is_null() {
+            false
         } else if is_inline(word) {
             self.read(word, tags)
         } else {

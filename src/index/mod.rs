@@ -88,11 +88,9 @@ impl<H: Host> Index<H> {
             return None;
         }
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        if child.0.is_null() {
-            return Some(core::ptr::null_mut());
-        }
+        let Some(leaf) = child.leaf(&self.memory) else { return child.absent() };
         // Acquire: what the word refers to was stored before it, too.
-        let word = child.leaf(&self.memory)?.load(position, Ordering::Acquire);
+        let word = leaf.load(position, Ordering::Acquire);
         Visit::keyed(node, child, version).valid().then_some(word)
     }
 
@@ -106,8 +104,8 @@ impl<H: Host> Index<H> {
         leaf.map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
     }
 
-    /// As [`take`](Self::take), but `None`, with nothing taken, where that would have to walk,
-    /// to wait, or to unlink the leaf.
+    /// As [`take`](Self::take), but a small word is not returned, and `None`, with nothing
+    /// taken, where that would have to walk, to wait, or to unlink the leaf.
     #[inline]
     pub(crate) fn take_known(&self, entry: SwapEntry) -> Option<Word> {
         let position = entry.raw();
@@ -117,10 +115,8 @@ impl<H: Host> Index<H> {
         }
         // Acquire: see `Visit::valid`.
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        if child.0.is_null() {
-            return Some(core::ptr::null_mut());
-        }
-        self.lock(node, child.leaf(&self.memory)?, position)?.take_but_last(position)
+        let Some(leaf) = child.leaf(&self.memory) else { return child.absent() };
+        self.lock(node, leaf, position)?.take_but_last(position)
     }
 
     /// The leaf of `position`, where its hint leads there, and the node above it.
