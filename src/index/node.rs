@@ -3,7 +3,7 @@
 use core::{ptr::NonNull, sync::atomic::Ordering};
 
 use super::{
-    leaf::{Leaf, NARROW, WIDE, Word},
+    leaf::{Leaf, NARROW, WIDE},
     memory::Memory,
 };
 use crate::{
@@ -76,12 +76,6 @@ impl Child {
         // SAFETY: without the lock's bit, a marked child is a leaf's word (this type's
         // invariant); its pool is borrowed with the memory.
         Some(unsafe { Leaf::from_marked(marked) })
-    }
-
-    /// No word, where there is no child to have any.
-    #[inline]
-    pub(super) fn absent(self) -> Option<Word> {
-        self.0.is_null().then_some(core::ptr::null_mut())
     }
 
     /// The node, where this is one.
