@@ -8,7 +8,7 @@
 //! | `0001 0000` | raw | 128 bytes |
 //! | `0010 00za` | list | number of boundaries, then each boundary's granule, then tags |
 //! | `0011 0oza` | bitmap | 32 bytes, a bit for each granule that begins a run (the first never set), then tags |
-//! | `1os0 dddd` | cells | see below |
+//! | `1os0 0ddd` | cells | see below |
 //!
 //! **Tags**, of list and bitmap: a nibble for each run. With `a` set, every other run is of
 //! tag 0 and has no nibble; with `z`, the first run is. With `o` (bitmap with `a` only),
@@ -16,7 +16,7 @@
 //! tag stands before them.
 //!
 //! **Cells**: what allocators lay out, a run of zeroes (possibly empty) and a run of one
-//! other tag. `dddd` is one less than the number of shapes; `s` says that all shapes have as
+//! other tag. `ddd` is one less than the number of shapes; `s` says that all shapes have as
 //! many zeroes. A byte follows: how many granules of the first cell lie
 //! before the block in its lowest 7 bits, and in bit 7 the lowest bit of the first tag,
 //! where `o` is set. Then the shapes: one byte of zeroes for all of them, or one each
@@ -26,7 +26,7 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
-use super::{ALL_GRANULES, bits::Writer, canvas::Canvas, cells, layout::Layout, runs};
+use super::{ALL_GRANULES, bits::Writer, canvas::Blocks, cells, layout::Layout, runs};
 use crate::{
     error::{Error, Result},
     tags::{TagSink, TagSource},
@@ -34,8 +34,12 @@ use crate::{
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
+/// Words whose granules fill a word of one bit each.
+const WORDS_OF_QUARTER: usize = 4;
+/// Such words of a block.
+pub(super) const QUARTERS: usize = BLOCK_WORDS / WORDS_OF_QUARTER;
 /// Granules of a block.
-pub(super) const GRANULES: u16 = 256;
+pub(super) const GRANULES: usize = 256;
 /// Bytes of a raw block, without its first byte.
 const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
@@ -56,64 +60,83 @@ pub(super) enum Format {
     Raw,
 }
 
-/// The tags of a block.
-pub(super) type Words = [u64; BLOCK_WORDS];
-
 /// The tags of 256 granules, and where their runs begin.
 pub(super) struct Block {
-    words: Words,
-    /// A bit for each granule whose tag differs from the one before it.
-    starts: [u64; 4],
+    tags: Tags,
+    pub(super) starts: Starts,
+    /// How many starts there are.
+    boundaries: u16,
+    /// Every other run is of tag 0.
+    alternate: bool,
 }
 
 impl Block {
     /// A block of tag 0.
     pub(super) const fn new() -> Self {
-        Self { words: [0; BLOCK_WORDS], starts: [0; 4] }
+        Self {
+            tags: Tags([0; TAGS]),
+            starts: Starts([0; QUARTERS]),
+            boundaries: 0,
+            alternate: true,
+        }
     }
 
     /// Reads block `number` of a page.
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
-        let base = number.wrapping_mul(BLOCK_WORDS);
-        for (word, i) in self.words.iter_mut().zip(0usize..) {
-            *word = source.word(base.wrapping_add(i));
-        }
-        self.starts = [0; 4];
-        // The first granule begins no boundary: it is compared with itself.
-        let mut before = self.words.first().map_or(0, |word| word & 15);
-        for (word, index) in self.words.iter().zip(0u32..) {
-            let differs = word ^ (word << 4 | before);
-            before = word >> 60;
-            let bits = nibbles_to_bits(differs);
-            if let Some(quarter) = self.starts.get_mut((index >> 2) as usize) {
-                *quarter |= bits << (index & 3).wrapping_mul(16);
+        let mut index = number.wrapping_mul(BLOCK_WORDS);
+        // As if tag 0 were before the block; but its first granule is never a start.
+        let (mut before, mut first) = (0, 1);
+        let mut boundaries = 0u32;
+        // Lowest bits of granules: where a boundary is none between zero and not zero.
+        let mut touching = 0;
+        let quarters = self.tags.0.chunks_exact_mut(WORDS_OF_QUARTER * size_of::<u64>());
+        for (quarter, starts) in quarters.zip(&mut self.starts.0) {
+            let mut bits = 0;
+            for (word, i) in quarter.chunks_exact_mut(size_of::<u64>()).zip(0u32..) {
+                let tags = source.word(index);
+                index = index.wrapping_add(1);
+                word.set_word(0, tags);
+                let tag_before = tags << 4 | before;
+                if tags != tag_before {
+                    let differs = nonzero_granules(tags ^ tag_before);
+                    let toggles = nonzero_granules(tags) ^ nonzero_granules(tag_before);
+                    touching |= differs ^ toggles;
+                    bits |= pack(differs) << (i & 3).wrapping_mul(16);
+                }
+                before = tags >> 60;
             }
+            *starts = bits & !first;
+            first = 0;
+            boundaries = boundaries.wrapping_add(starts.count_ones());
         }
+        self.boundaries = boundaries as u16;
+        self.alternate = touching == 0;
     }
 
-    /// The tag of a granule.
-    pub(super) fn tag(&self, granule: u8) -> u8 {
-        let word = self.words.get(usize::from(granule >> 4)).copied().unwrap_or(0);
-        (word >> (granule & 15).wrapping_mul(4)) as u8 & 15
+    /// The tag of a granule, until they are gathered.
+    #[inline(always)]
+    pub(super) fn tag(&self, granule: usize) -> u8 {
+        self.tags.of(granule)
     }
 
     /// How often the tag changes.
-    pub(super) fn boundaries(&self) -> u32 {
-        self.starts.iter().map(|quarter| quarter.count_ones()).fold(0, u32::wrapping_add)
+    pub(super) fn boundaries(&self) -> usize {
+        self.boundaries.into()
     }
 
-    /// The runs in order: where they begin, and their tag.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (u16, u8)> {
-        Spans::new(&self.starts).map(|(at, _)| (at, self.tag(at as u8)))
+    /// True if every other run is of tag 0.
+    pub(super) fn alternates(&self) -> bool {
+        self.alternate
     }
 
-    /// The bits of [`runs`](Self::runs), as a bitmap block has them: the first is never set.
-    pub(super) fn starts(&self) -> impl Iterator<Item = u8> {
-        self.starts.iter().flat_map(|quarter| quarter.to_le_bytes())
+    /// The starts, and the tags to be gathered.
+    pub(super) fn parts(&mut self) -> (&Starts, &mut Tags) {
+        (&self.starts, &mut self.tags)
     }
 
-    pub(super) fn spans(&self) -> Spans<'_> {
-        Spans::new(&self.starts)
+    /// What was gathered.
+    pub(super) fn gathered(&self) -> &Tags {
+        &self.tags
     }
 
     /// Writes the block in the format that `layout`, its own, chose; returns the length,
@@ -135,99 +158,160 @@ impl Block {
 
     #[inline(never)]
     fn encode_one(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::new(out);
+        let mut writer = Writer::behind(out, 0);
         writer.byte(self.tag(0));
         writer.finish()
     }
 
     #[inline(never)]
     fn encode_raw(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::new(out);
+        let mut writer = Writer::behind(out, 0);
         writer.byte(RAW);
-        self.words.iter().flat_map(|word| word.to_le_bytes()).for_each(|byte| writer.byte(byte));
+        self.tags.0.iter().take(RAW_BYTES).for_each(|&byte| writer.byte(byte));
         writer.finish()
     }
 }
 
+/// A byte for each cell of a block, and seven more, which are 0.
+const TAGS: usize = RAW_BYTES + 8;
+
+/// A block's tags: a nibble a granule, as they are read; or a byte for each run that needs one,
+/// where they were gathered.
+pub(super) struct Tags([u8; TAGS]);
+
+impl Tags {
+    /// The tag of a granule.
+    #[inline(always)]
+    pub(super) fn of(&self, granule: usize) -> u8 {
+        let pair = self.0.get(granule >> 1 & (RAW_BYTES - 1)).copied().unwrap_or(0);
+        pair >> (granule & 1).wrapping_mul(4) & 15
+    }
+
+    /// Puts byte `at` in the place of the tags of granules `2 * at` and `2 * at + 1`.
+    #[inline(always)]
+    pub(super) fn put(&mut self, at: usize, byte: u8) {
+        if let Some(place) = self.0.get_mut(at) {
+            *place = byte;
+        }
+    }
+
+    /// One of the bytes.
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        self.0.get(at).copied().unwrap_or(0)
+    }
+
+    /// Eight of the bytes, from a multiple of eight on.
+    #[inline(always)]
+    pub(super) fn eight(&self, at: usize) -> u64 {
+        self.0.word(at >> 3)
+    }
+}
+
 /// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
-/// what ends too early; what the canvas got is unspecified then.
+/// what ends too early; what the blocks got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 pub(super) fn decode(
-    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
     let first = bytes.first().copied().ok_or(Error::Invalid)?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
-            canvas.change(0, tag);
-            canvas.finish();
+            let word = u64::from(tag).wrapping_mul(ALL_GRANULES);
+            (0..BLOCK_WORDS).for_each(|_| blocks.put(word));
             Ok(1)
         }
         (RAW, 0) => {
             let words = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-            canvas.raw((0..BLOCK_WORDS).map(|index| words.word(index)));
+            (0..BLOCK_WORDS).for_each(|index| blocks.put(words.word(index)));
             Ok(ENCODED_MAX)
         }
-        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
-        (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
-        (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
+        (LIST, flags @ 0..4) => runs::decode_list(blocks, bytes, flags),
+        (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
+        (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
         _ => Err(Error::Invalid),
     }
 }
 
-/// The granule and the length of each run that a block's starts tell.
-pub(super) struct Spans<'a> {
-    starts: &'a [u64; 4],
+/// The granules of a block where the tag changes: a bit each, never for the first.
+pub(super) struct Starts(pub(super) [u64; QUARTERS]);
+
+impl Starts {
+    /// One after the other; with the block's first granule before them or not.
+    #[inline(always)]
+    pub(super) fn iter(&self, first: bool) -> Iter<'_> {
+        let [rest, ..] = self.0;
+        Iter { starts: &self.0, rest: rest | u64::from(first), base: 0 }
+    }
+
+    /// True if they come again every `period` granules, 1 to 255, and nowhere else; the
+    /// block's first granule may be one or not.
+    pub(super) fn are_periodic(&self, period: usize) -> bool {
+        let [a, b, c, d] = self.0;
+        let word = |i: usize| self.0.get((period >> 6).wrapping_add(i)).copied().unwrap_or(0);
+        let (e, f, g, h) = (word(0), word(1), word(2), word(3));
+        let bits = period & 63;
+        let shift = |low: u64, high: u64| low >> bits | (high << 1) << (bits ^ 63);
+        // The last `period` granules have nothing to be compared with: those before `end` have.
+        let end = GRANULES.saturating_sub(period);
+        let mask = |from: usize| match end.saturating_sub(from) {
+            granules @ 0..64 => !(u64::MAX << granules),
+            _ => u64::MAX,
+        };
+        let differs = (a ^ shift(e, f)) & !1 & mask(0)
+            | (b ^ shift(f, g)) & mask(64)
+            | (c ^ shift(g, h)) & mask(128)
+            | (d ^ shift(h, 0)) & mask(192);
+        differs == 0
+    }
+}
+
+/// The granules where the tag changes, one after the other.
+pub(super) struct Iter<'a> {
+    starts: &'a [u64; QUARTERS],
     /// Starts still to come, in this quarter of the block.
     rest: u64,
-    quarter: u16,
-    at: u16,
+    /// The quarter's first granule.
+    base: usize,
 }
 
-impl<'a> Spans<'a> {
-    fn new(starts: &'a [u64; 4]) -> Self {
-        let [rest, ..] = *starts;
-        Self { starts, rest, quarter: 0, at: 0 }
-    }
-}
-
-impl Spans<'_> {
-    /// True where all of the block was gone through.
-    pub(super) fn is_done(&self) -> bool {
-        self.at >= GRANULES
-    }
-}
-
-impl Iterator for Spans<'_> {
-    type Item = (u16, u16);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u16, u16)> {
-        if self.at >= GRANULES {
-            return None;
+impl Iter<'_> {
+    /// The next of them, or the block's end.
+    #[inline(always)]
+    pub(super) fn next_or_end(&mut self) -> usize {
+        while self.rest == 0 {
+            self.base = self.base.wrapping_add(64);
+            match self.starts.get(self.base >> 6) {
+                Some(&rest) => self.rest = rest,
+                None => return GRANULES,
+            }
         }
-        while self.rest == 0 && self.quarter < 4 {
-            self.quarter = self.quarter.wrapping_add(1);
-            self.rest = self.starts.get(usize::from(self.quarter)).copied().unwrap_or(0);
-        }
-        // Behind the last quarter: 4 * 64 + 64 is past the block, and cut off.
-        let bit = self.rest.trailing_zeros() as u16;
-        let end = self.quarter.wrapping_mul(64).wrapping_add(bit).min(GRANULES);
+        let at = self.base | self.rest.trailing_zeros() as usize;
         self.rest &= self.rest.wrapping_sub(1);
-        let at = self.at;
-        self.at = end;
-        Some((at, end.wrapping_sub(at)))
+        at
     }
 }
 
-/// A bit for each nibble that is not zero.
-fn nibbles_to_bits(word: u64) -> u64 {
+impl Iterator for Iter<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        Some(self.next_or_end()).filter(|at| *at < GRANULES)
+    }
+}
+
+/// The lowest bit of each granule, set where its tag is not 0.
+fn nonzero_granules(word: u64) -> u64 {
     let halves = word | word >> 2;
-    let mut bits = (halves | halves >> 1) & ALL_GRANULES;
-    // Every fourth bit, packed: by halves.
-    bits = (bits | bits >> 3) & 0x0303_0303_0303_0303;
-    bits = (bits | bits >> 6) & 0x000f_000f_000f_000f;
-    bits = (bits | bits >> 12) & 0x0000_00ff_0000_00ff;
-    (bits | bits >> 24) & 0xffff
+    (halves | halves >> 1) & ALL_GRANULES
+}
+
+/// Every fourth bit, packed: by halves, then by a multiplication that puts four groups side
+/// by side; no two of its terms meet.
+fn pack(bits: u64) -> u64 {
+    let bits = (bits | bits >> 3) & 0x0303_0303_0303_0303;
+    let bits = (bits | bits >> 6) & 0x000f_000f_000f_000f;
+    bits.wrapping_mul(1 << 48 | 1 << 36 | 1 << 24 | 1 << 12) >> 48
 }

@@ -1,64 +1,154 @@
 //! Cells: a run of zeroes and a run of another tag, again and again, of few shapes.
 
 use super::{
-    bits::{Reader, Writer},
-    block::{Block, CELLS, GRANULES, Spans},
-    canvas::Canvas,
+    ALL_GRANULES,
+    bits::{LANES, Reader, Writer},
+    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Tags},
+    canvas::Blocks,
     layout::Layout,
+    runs,
 };
 use crate::{
     error::{Error, Result},
-    tags::TagSink,
+    tags::{GRANULES_PER_WORD, TagSink},
 };
 
+/// The lowest bit of each byte.
+const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
 const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
-/// Shapes of cells in one block, as an encoder makes them. More, of which there may be 16, were
-/// measured to save a hundredth of a byte a page, and take stack.
+/// Shapes of cells in one block. Twice as many were measured to save a hundredth of a byte a page, and take stack.
 const SHAPES: usize = 8;
+/// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
+const TOUCHING_SHAPES: u8 = 4;
 /// The most granules that a first cell can have before the block.
-const SKIP_MAX: u16 = 127;
+const SKIP_MAX: usize = 127;
 
 /// A run of zeroes and a run of another tag, as they lie in the block.
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
-    pub(super) zeroes: u16,
-    others: u16,
-    pub(super) tag: u8,
+    begin: usize,
+    /// Where the run of the other tag begins, or the block's end.
+    at: usize,
+    end: usize,
+}
+
+impl Cell {
+    fn zeroes(&self) -> usize {
+        self.at.wrapping_sub(self.begin)
+    }
+
+    fn others(&self) -> usize {
+        self.end.wrapping_sub(self.at)
+    }
+
+    /// Its granules.
+    pub(super) fn len(&self) -> usize {
+        self.end.wrapping_sub(self.begin)
+    }
+
     /// It ends where the block does, so it may be part of a longer one.
-    pub(super) last: bool,
-}
+    pub(super) fn is_last(&self) -> bool {
+        self.end >= GRANULES
+    }
 
-/// The cells of a block; the first and the last may be parts of larger ones.
-pub(super) struct Cells<'a> {
-    block: &'a Block,
-    spans: Spans<'a>,
-}
-
-impl<'a> Cells<'a> {
-    pub(super) fn new(block: &'a Block) -> Self {
-        Self { block, spans: block.spans() }
+    /// The shape. One without a run is cut off by the block's end: any length does.
+    // Fits: the block has a boundary, so no run is as long as it.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { zeroes: self.zeroes() as u8, others: self.others().saturating_sub(1) as u8 }
     }
 }
 
-impl Iterator for Cells<'_> {
-    type Item = Cell;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<Cell> {
-        let (at, len) = self.spans.next()?;
-        let tag = self.block.tag(at as u8);
-        let mut cell = Cell { zeroes: 0, others: len, tag, last: false };
-        if tag == 0 {
-            cell.zeroes = len;
-            // Zeroes at the block's end begin a cell that does not go on.
-            let (at, len) = self.spans.next().unwrap_or((0, 0));
-            cell.others = len;
-            cell.tag = if len > 0 { self.block.tag(at as u8) } else { 0 };
+/// Goes through the cells of a block that has a boundary, and looks for their shapes. With `keep`, it
+/// leaves in the block a byte for each cell: the tag in the lower half, the number of its shape in the
+/// upper. False where there are too many shapes; of a block that alternates, the tags are left all the
+/// same.
+#[inline(never)]
+pub(super) fn gather(block: &mut Block, layout: &mut Layout, keep: bool) -> bool {
+    let alternates = layout.alternate;
+    let (starts, tags) = block.parts();
+    let shapes = &mut layout.shapes;
+    shapes.len = 0;
+    let mut ends = starts.iter(false);
+    let put = |tags: &mut Tags, at, byte| {
+        if keep {
+            tags.put(at, byte);
         }
-        cell.last = self.spans.is_done();
-        Some(cell)
+    };
+    let (mut first, mut last) = (None, None);
+    let (mut fits, mut extra) = (true, 0);
+    let (mut shape, mut number) = (None, 0);
+    let mut count = 0usize;
+    // Cell `n` begins at granule `2 * n - 1` or behind it, its byte takes the place of granules
+    // `2 * n` and `2 * n + 1`: what a cell begins with is read before the one in front is put down.
+    let mut begin = 0;
+    let mut ahead = tags.of(0);
+    while begin < GRANULES {
+        // A cell whose run lies behind the block has tag 0.
+        let (mut at, mut tag) = (begin, ahead);
+        if tag == 0 {
+            at = ends.next_or_end();
+            tag = if at < GRANULES { tags.of(at) } else { 0 };
+        }
+        let end = if at < GRANULES { ends.next_or_end() } else { at };
+        ahead = if alternates { 0 } else { tags.of(end) };
+        let cell = Cell { begin, at, end };
+        if begin == 0 {
+            first = Some(cell);
+        } else if cell.is_last() {
+            last = Some(cell);
+        } else if fits && shape != Some(cell.shape()) {
+            // Cells of one shape come in rows: only where it changes is it looked for.
+            shape = Some(cell.shape());
+            match shapes.find_or_add(cell.shape()) {
+                Some(its) if alternates || cell.len() > 1 && its < TOUCHING_SHAPES => {
+                    number = its << 4;
+                }
+                _ if alternates => fits = false,
+                _ => return false,
+            }
+            let grid = count == 1 && (alternates || cell.zeroes() == 0);
+            if grid && starts.are_periodic(cell.len()) {
+                // All are like this one. The last, too, whatever the block's end cut off.
+                let mut at = cell.at;
+                while at < GRANULES {
+                    at = at.wrapping_add(cell.len());
+                    let ahead = tags.of(at);
+                    put(tags, count, tag);
+                    count = count.wrapping_add(1);
+                    tag = ahead;
+                }
+                extra = u8::from(at.wrapping_sub(cell.zeroes()) < GRANULES);
+                break;
+            }
+        }
+        put(tags, count, tag | number);
+        count = count.wrapping_add(1);
+        begin = end;
     }
+    // What is read of the last eight, and is none of them.
+    (count..count.wrapping_add(LANES)).for_each(|at| put(tags, at, 0));
+    layout.cells = (count as u8).wrapping_add(extra);
+    layout.tags = count as u8;
+    layout.skip = 0;
+    // The ends of the block cut cells: they come last, to find what they are part of. Shapes that
+    // are added last come last: the first cell still finds what it found.
+    if let Some(first) = first {
+        let found =
+            shapes.find_first(&first).or_else(|| Some((shapes.find_or_add(first.shape())?, 0)));
+        let (its, skip) = found.unwrap_or_default();
+        fits &= found.is_some();
+        layout.skip = skip;
+        put(tags, 0, tags.byte(0) | its << 4);
+    }
+    if let Some(last) = last {
+        let found = shapes.find_last(&last).or_else(|| shapes.find_or_add(last.shape()));
+        fits &= found.is_some();
+        let at = count.wrapping_sub(1);
+        put(tags, at, tags.byte(at) & 15 | found.unwrap_or_default() << 4);
+        layout.tags = layout.tags.wrapping_sub(u8::from(last.at >= GRANULES));
+    }
+    fits
 }
 
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
@@ -66,20 +156,17 @@ impl Iterator for Cells<'_> {
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
     let index_bits = index_bits(layout.shapes.len.into());
-    let (tag_shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
-    let bits = index_bits.wrapping_add(tag_bits);
-    let mut first = true;
-    // Cells of one shape come in rows: only where it changes is it looked for.
-    let mut shape = None;
-    let mut number = 0;
-    for cell in Cells::new(block) {
-        let its = Shapes::shape(&cell);
-        if first || cell.last || its != shape {
-            number = layout.shapes.number_of(cell, first);
-            shape = if first { None } else { its };
-            first = false;
-        }
-        writer.bits(number | cell.tag >> tag_shift << index_bits, bits);
+    let (shift, mask, tag_bits) = if layout.odd_even { (1, 0x07, 3) } else { (0, 0x0f, 4) };
+    let cells = usize::from(layout.cells);
+    for at in (0..cells).step_by(LANES) {
+        let eight = block.gathered().eight(at);
+        let tags = eight >> shift & EVERY_BYTE.wrapping_mul(mask);
+        let numbers = eight >> 4 & EVERY_BYTE.wrapping_mul(7) | tags << index_bits;
+        writer.numbers(
+            numbers,
+            index_bits.wrapping_add(tag_bits),
+            cells.wrapping_sub(at).min(LANES),
+        );
     }
     writer.finish()
 }
@@ -89,7 +176,7 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
 pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     let shapes = &layout.shapes;
     let same = shapes.same_zeroes();
-    let mut writer = Writer::new(out);
+    let mut writer = Writer::behind(out, 0);
     writer.byte(
         CELLS
             | shapes.len.wrapping_sub(1)
@@ -111,116 +198,179 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
 
 #[inline(never)]
 pub(super) fn decode(
-    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
-    let mut placed = Placed::new(bytes);
-    placed.begin()?;
-    while let Some((at, tag)) = placed.next()? {
-        canvas.change(at, tag);
-        canvas.change(placed.at, tag);
+    let head = Head::read(bytes)?;
+    // Most often there is one shape, and nothing to be looked up for a cell.
+    match head.shapes {
+        [_] if head.same.is_some() => {
+            let shape = head.shape(0);
+            head.paint(blocks, bytes, |_| shape)
+        }
+        _ => head.paint(blocks, bytes, |index| head.shape(index)),
     }
-    canvas.finish();
-    placed.reader.finish()
 }
 
-/// The cells of an encoding, one after the other.
-struct Placed<'a> {
-    reader: Reader<'a>,
-    /// Where in the bytes the shapes are, a byte or two each: zeroes, where they differ, and the
-    /// others less one.
-    shapes: u8,
-    len: u8,
+/// What stands before the cells of an encoding.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    /// A byte or two each: zeroes, where they differ, and the others less one.
+    shapes: &'a [u8],
     /// The zeroes of all of them, where they have the same.
     same: Option<u8>,
-    index_bits: u8,
-    /// Bits that a tag has in the bytes, 3 or 4.
-    tag_bits: u8,
-    /// Where there are 3: the lowest bit of the next tag.
+    index_bits: u32,
+    /// The tags are alternately odd and even.
+    odd_even: bool,
+    /// Then: the lowest bit of the first.
     parity: u8,
-    /// Granules of the next cell that lie before the block.
-    skip: u16,
-    /// Where the next cell begins, in the block or behind it.
-    at: u16,
+    /// Granules of the first cell that lie before the block.
+    skip: usize,
+    /// Bytes of it.
+    len: usize,
 }
 
-impl<'a> Placed<'a> {
+impl<'a> Head<'a> {
     #[inline(always)]
-    fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(bytes),
-            shapes: 2,
-            len: 0,
-            same: None,
-            index_bits: 0,
-            tag_bits: 4,
-            parity: 0,
-            skip: 0,
-            at: 0,
-        }
-    }
-
-    /// Reads what stands before the cells. Apart from [`new`](Self::new), so that all is built
-    /// where it stays.
-    #[inline(never)]
-    fn begin(&mut self) -> Result<()> {
-        let first = self.reader.byte();
-        let skip = self.reader.byte();
-        self.skip = u16::from(skip) & SKIP_MAX;
-        self.parity = skip >> 7;
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        let (&[first, skip], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
         let odd_even = first & ODD_EVEN != 0;
-        if first & 0x10 != 0 || self.parity != 0 && !odd_even {
+        let parity = skip >> 7;
+        if first & 0x18 != 0 || parity != 0 && !odd_even {
             return Err(Error::Invalid);
         }
-        self.tag_bits = if odd_even { 3 } else { 4 };
-        let len = usize::from(first & 0x0f).wrapping_add(1);
-        self.len = len as u8;
-        self.index_bits = index_bits(len) as u8;
-        self.same = if first & SAME_ZEROES != 0 { Some(self.reader.byte()) } else { None };
-        let step = if self.same.is_some() { 1 } else { 2 };
-        self.shapes = if self.same.is_some() { 3 } else { 2 };
-        self.reader.bytes(len.wrapping_mul(step)).map(drop).ok_or(Error::Invalid)
+        let count = usize::from(first & 7).wrapping_add(1);
+        let (same, rest) = match rest {
+            &[zeroes, ref rest @ ..] if first & SAME_ZEROES != 0 => (Some(zeroes), rest),
+            rest => (None, rest),
+        };
+        let (len, before) = if same.is_some() { (count, 3) } else { (count.wrapping_mul(2), 2) };
+        Ok(Self {
+            shapes: rest.get(..len).ok_or(Error::Invalid)?,
+            same,
+            index_bits: index_bits(count),
+            odd_even,
+            parity,
+            skip: usize::from(skip) & SKIP_MAX,
+            len: len.wrapping_add(before),
+        })
     }
 
-    /// Where the next cell's others begin, and their tag; they end where the cell behind begins.
-    // Not inlined: one for all sinks, and little stack.
-    #[inline(never)]
-    fn next(&mut self) -> Result<Option<(u16, u8)>> {
-        // A cell is a granule long at least, so this ends; and where the bytes end, too.
-        if self.at >= GRANULES || self.reader.overrun() {
-            return Ok(None);
-        }
-        let value = self.reader.bits(u32::from(self.index_bits.wrapping_add(self.tag_bits)));
-        let index = usize::from(value & !(u8::MAX << (self.index_bits & 7)));
-        if index >= self.len.into() {
-            return Err(Error::Invalid);
-        }
-        let shapes = usize::from(self.shapes);
+    /// The zeroes and the others of a shape.
+    #[inline(always)]
+    fn shape(&self, index: usize) -> Option<(usize, usize)> {
         let (zeroes, others) = match self.same {
-            Some(zeroes) => {
-                let &[others] = self.reader.look(shapes.wrapping_add(index))?;
-                (zeroes, others)
-            }
+            Some(zeroes) => (zeroes, *self.shapes.get(index)?),
             None => {
-                let at = shapes.wrapping_add(index.wrapping_mul(2));
-                let &[zeroes, others] = self.reader.look(at)?;
+                let shape = self.shapes.get(index.wrapping_mul(2)..)?;
+                let &[zeroes, others] = shape.first_chunk()?;
                 (zeroes, others)
             }
         };
-        let (zeroes, others) = (u16::from(zeroes), u16::from(others).wrapping_add(1));
-        let three = self.tag_bits & 1;
-        let tag = value >> (self.index_bits & 7) << three | self.parity;
-        self.parity ^= three;
-        let after_zeroes = self.skip.saturating_sub(zeroes);
-        let at = self.at.wrapping_add(zeroes.saturating_sub(self.skip));
-        // The first cell, too, has a granule in the block.
-        let others = others.saturating_sub(after_zeroes);
-        if others == 0 {
-            return Err(Error::Invalid);
+        Some((zeroes.into(), usize::from(others).wrapping_add(1)))
+    }
+
+    /// Decodes the cells.
+    #[inline(always)]
+    fn paint(
+        &self,
+        blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
+        bytes: &[u8],
+        shape: impl Fn(usize) -> Option<(usize, usize)>,
+    ) -> Result<usize> {
+        let mut reader = Reader::behind(bytes, self.len);
+        let tag_bits = if self.odd_even { 3 } else { 4 };
+        let width = self.index_bits.wrapping_add(tag_bits);
+        let index_mask = EVERY_BYTE.wrapping_mul(!(u64::MAX << (self.index_bits & 7)));
+        let tag_mask = EVERY_BYTE.wrapping_mul(!(u64::MAX << tag_bits));
+        let mut line = Line { word: 0, used: 0, words: 0 };
+        let mut skip = self.skip;
+        // A cell is a granule long at least, so this ends.
+        loop {
+            let eight = reader.numbers(width);
+            let mut numbers = eight & index_mask;
+            let mut tags = eight >> (self.index_bits & 7) & tag_mask;
+            if self.odd_even {
+                tags = runs::odd_even(tags, self.parity.into());
+            }
+            for left in (0..LANES).rev() {
+                let (zeroes, others) = shape((numbers & 7) as usize).ok_or(Error::Invalid)?;
+                let tag = tags & 15;
+                (numbers, tags) = (numbers >> 8, tags >> 8);
+                let len = zeroes.wrapping_add(others);
+                if skip == 0 && len <= GRANULES_PER_WORD {
+                    // Most are: all of it at once.
+                    let run =
+                        ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
+                    line =
+                        line.cell(blocks, len, (run << zeroes.wrapping_mul(4)).wrapping_mul(tag));
+                } else {
+                    // The first cell, too, has a granule in the block.
+                    let others = others.saturating_sub(skip.saturating_sub(zeroes));
+                    if others == 0 {
+                        return Err(Error::Invalid);
+                    }
+                    line = line.run(blocks, zeroes.saturating_sub(skip), 0);
+                    line = line.run(blocks, others, tag);
+                    skip = 0;
+                }
+                if line.words >= BLOCK_WORDS {
+                    return reader.check(left.wrapping_mul(width as usize));
+                }
+            }
         }
-        self.skip = 0;
-        self.at = at.wrapping_add(others);
-        Ok(Some((at, tag)))
+    }
+}
+
+/// A block's words as they fill up. What lies behind the block is dropped.
+// By value everywhere, so that it stays in registers.
+#[derive(Clone, Copy)]
+struct Line {
+    /// The granules of the word at hand, and 0 behind them.
+    word: u64,
+    /// How many bits those are, 63 at most.
+    used: usize,
+    /// Words that are done.
+    words: usize,
+}
+
+impl Line {
+    /// Appends `len` granules, 16 at most; above them there is nothing in `tags`.
+    #[inline(always)]
+    fn cell(
+        mut self,
+        blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
+        len: usize,
+        tags: u64,
+    ) -> Self {
+        let word = self.word | tags << (self.used & 63);
+        let used = self.used.wrapping_add(len.wrapping_mul(4));
+        if used >= 64 {
+            blocks.put(word);
+            self.words = self.words.wrapping_add(1);
+            self.word = tags >> 1 >> (!self.used & 63);
+        } else {
+            self.word = word;
+        }
+        self.used = used & 63;
+        self
+    }
+
+    /// Appends `len` granules of one tag.
+    #[inline(never)]
+    fn run(mut self, blocks: &mut Blocks<'_, impl TagSink + ?Sized>, len: usize, tag: u64) -> Self {
+        let fill = tag.wrapping_mul(ALL_GRANULES);
+        self.word |= fill << (self.used & 63);
+        let mut used = self.used.wrapping_add(len.wrapping_mul(4));
+        while used >= 64 && self.words < BLOCK_WORDS {
+            blocks.put(self.word);
+            self.word = fill;
+            self.words = self.words.wrapping_add(1);
+            used = used.wrapping_sub(64);
+        }
+        self.used = used & 63;
+        self.word &= !(u64::MAX << self.used);
+        self
     }
 }
 
@@ -229,6 +379,13 @@ impl<'a> Placed<'a> {
 pub(super) struct Shape {
     zeroes: u8,
     others: u8,
+}
+
+impl Shape {
+    /// Granules.
+    fn len(self) -> usize {
+        usize::from(self.zeroes).wrapping_add(self.others.into()).wrapping_add(1)
+    }
 }
 
 /// The shapes of a block's cells.
@@ -242,68 +399,47 @@ impl Shapes {
         Self { shapes: [Shape { zeroes: 0, others: 0 }; SHAPES], len: 0 }
     }
 
-    /// The number of the shape that a cell was given: the `first` of its block, the last, or
-    /// one between them.
-    #[inline(never)]
-    fn number_of(&self, cell: Cell, first: bool) -> u8 {
-        let found = match first {
-            true => self.find_first(&cell).map(|(index, _)| index),
-            false if cell.last => self.find_last(&cell),
-            false => self.find(&cell),
-        };
-        found.unwrap_or(0) as u8
-    }
-
     fn known(&self) -> &[Shape] {
         self.shapes.get(..self.len.into()).unwrap_or_default()
     }
 
-    /// The shape of a cell. One without a run is cut off by the block's end: any length does.
-    pub(super) fn shape(cell: &Cell) -> Option<Shape> {
-        let others = cell.others.saturating_sub(1) as u8;
-        Some(Shape { zeroes: u8::try_from(cell.zeroes).ok()?, others })
-    }
-
-    /// `None` where there are too many.
-    pub(super) fn add(&mut self, cell: &Cell) -> Option<()> {
-        if self.find(cell).is_none() {
-            *self.shapes.get_mut(usize::from(self.len))? = Self::shape(cell)?;
+    /// The number of a shape; `None` where there are too many.
+    fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
+        let found = self.known().iter().position(|known| *known == shape);
+        let number = found.unwrap_or(self.len.into()) as u8;
+        if found.is_none() {
+            *self.shapes.get_mut(usize::from(number))? = shape;
             self.len = self.len.wrapping_add(1);
         }
-        Some(())
-    }
-
-    fn find(&self, cell: &Cell) -> Option<usize> {
-        let shape = Self::shape(cell)?;
-        self.known().iter().position(|known| *known == shape)
+        Some(number)
     }
 
     /// The shape that a cell at the block's end is the beginning of.
-    pub(super) fn find_last(&self, cell: &Cell) -> Option<usize> {
-        self.known().iter().position(|shape| {
-            let zeroes = u16::from(shape.zeroes);
-            match cell.others.checked_sub(1) {
-                None => zeroes >= cell.zeroes,
-                Some(others) => zeroes == cell.zeroes && u16::from(shape.others) >= others,
+    fn find_last(&self, cell: &Cell) -> Option<u8> {
+        let found = self.known().iter().position(|shape| {
+            let zeroes = usize::from(shape.zeroes);
+            match cell.others().checked_sub(1) {
+                None => zeroes >= cell.zeroes(),
+                Some(others) => zeroes == cell.zeroes() && usize::from(shape.others) >= others,
             }
-        })
+        });
+        found.map(|number| number as u8)
     }
 
     /// The shape that a cell at the block's beginning is the end of, and how much of it
     /// lies before.
-    pub(super) fn find_first(&self, cell: &Cell) -> Option<(usize, u8)> {
-        self.known().iter().zip(0usize..).find_map(|(shape, index)| {
-            let zeroes = u16::from(shape.zeroes);
-            let others = u16::from(shape.others).wrapping_add(1);
-            let whole = zeroes.wrapping_add(others);
-            let skip = whole.checked_sub(cell.zeroes.wrapping_add(cell.others))?;
-            let fits = if cell.last {
+    fn find_first(&self, cell: &Cell) -> Option<(u8, u8)> {
+        self.known().iter().zip(0u8..).find_map(|(shape, number)| {
+            let zeroes = usize::from(shape.zeroes);
+            let others = usize::from(shape.others).wrapping_add(1);
+            let skip = shape.len().checked_sub(cell.len())?;
+            let fits = if cell.is_last() {
                 // Cut off at both ends: only as it is.
-                skip == 0 && zeroes == cell.zeroes
+                skip == 0 && zeroes == cell.zeroes()
             } else {
-                others == cell.others || cell.zeroes == 0 && others > cell.others
+                others == cell.others() || cell.zeroes() == 0 && others > cell.others()
             };
-            (fits && skip <= SKIP_MAX).then_some((index, skip as u8))
+            (fits && skip <= SKIP_MAX).then_some((number, skip as u8))
         })
     }
 

@@ -109,14 +109,11 @@ impl Runs {
 #[inline(never)]
 pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
     let mut runs = Runs { first: block.tag(0), starts: [(0, 0); BOUNDARIES], len: 0 };
-    if block.boundaries() > BOUNDARIES as u32 {
+    if block.boundaries() > BOUNDARIES {
         return None;
     }
-    let mut spans = block.spans();
-    // The first run begins no boundary.
-    spans.next();
-    for (granule, _) in spans {
-        *runs.starts.get_mut(runs.len)? = (granule, block.tag(granule as u8));
+    for granule in block.starts.iter(false) {
+        *runs.starts.get_mut(runs.len)? = (granule as u16, block.tag(granule));
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }

@@ -1,15 +1,13 @@
 //! Which format is the shortest for a block.
 
 use super::{
+    bits::LANES,
     block::{Block, ENCODED_MAX, Format},
-    cells::{Cell, Cells, Shapes, index_bits},
-    runs::BITMAP_BYTES,
+    cells::{self, Shapes, index_bits},
+    runs::{self, BITMAP_BYTES},
 };
 
-/// So many boundaries are too many for a bitmap with a tag for each run, and for a list.
-const TOO_MANY: usize = 2 * (ENCODED_MAX - BITMAP_BYTES - 1);
-
-/// What must be known of a block to choose a format, found in one pass, and the choice.
+/// What must be known of a block to choose a format, and the choice.
 pub(super) struct Layout {
     format: Format,
     /// Bytes of the block's encoding.
@@ -22,16 +20,21 @@ pub(super) struct Layout {
     pub(super) odd_even: bool,
     /// The lowest bit of the first of them.
     pub(super) parity: u8,
-    pub(super) shapes: Shapes,
+    /// Where runs alternate: tags, and cells, that were gathered in the block.
+    pub(super) tags: u8,
+    pub(super) cells: u8,
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
+    pub(super) shapes: Shapes,
 }
 
-/// How many cells a block has, and those that its ends may have cut.
-struct Ends {
-    count: u16,
-    first: Option<Cell>,
-    last: Option<Cell>,
+/// Bytes that a block of more than one run takes in each format that has runs.
+#[derive(Clone, Copy)]
+pub(super) struct Costs {
+    pub(super) list: usize,
+    pub(super) bitmap: usize,
+    /// `None` where the format cannot say these tags.
+    pub(super) cells: Option<usize>,
 }
 
 impl Layout {
@@ -40,32 +43,15 @@ impl Layout {
         Self {
             format: Format::One,
             len: 1,
-            alternate: true,
+            alternate: false,
             zero_first: false,
-            odd_even: true,
+            odd_even: false,
             parity: 0,
-            shapes: Shapes::new(),
+            tags: 0,
+            cells: 0,
             skip: 0,
+            shapes: Shapes::new(),
         }
-    }
-
-    /// Goes through a block and chooses the shortest format.
-    #[inline(never)]
-    pub(super) fn choose(&mut self, block: &Block) {
-        self.reset();
-        let boundaries = block.boundaries() as usize;
-        if boundaries > 0 {
-            let ends = self.look_for_cells(block, boundaries);
-            let cells = ends.and_then(|ends| self.add_ends(ends));
-            self.choose_shortest(boundaries, cells);
-        }
-    }
-
-    #[inline(always)]
-    fn reset(&mut self) {
-        (self.format, self.len) = (Format::One, 1);
-        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
-        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
     }
 
     pub(super) fn format(&self) -> Format {
@@ -77,127 +63,74 @@ impl Layout {
         self.len.into()
     }
 
-    /// Goes through the cells; `None` where those that are whole have too many shapes.
+    /// Goes through a block and chooses the shortest format. Where runs alternate, their tags
+    /// are gathered: the formats that may be chosen then need no more of them.
+    // Raw is not chosen then: there are 128 tags at most, and a bitmap of them is shorter.
     #[inline(never)]
-    fn look_for_cells(&mut self, block: &Block, boundaries: usize) -> Option<Ends> {
-        let mut ends = Ends { count: 0, first: None, last: None };
-        let mut fits = true;
-        let mut parity = 0;
-        // Cells of one shape come in rows: only where it changes is it looked for.
-        let mut shape = None;
-        for cell in Cells::new(block) {
-            if ends.count == 0 {
-                parity = cell.tag & 1;
-                self.parity = parity;
-            }
-            // A cell without zeroes touches the run before it.
-            self.alternate &= cell.zeroes > 0 || ends.count == 0;
-            self.odd_even &= cell.tag & 1 == parity || cell.tag == 0;
-            parity ^= 1;
-            ends.count = ends.count.wrapping_add(1);
-            if ends.count == 1 {
-                ends.first = Some(cell);
-            } else if cell.last {
-                ends.last = Some(cell);
-            } else {
-                let its = Shapes::shape(&cell);
-                if fits && its != shape {
-                    shape = its;
-                    fits = self.shapes.add(&cell).is_some();
+    pub(super) fn choose(&mut self, block: &mut Block) -> Costs {
+        self.alternate = block.alternates();
+        self.zero_first = self.alternate && block.tag(0) == 0;
+        let costs = self.costs(block);
+        (self.format, self.len) = (Format::One, 1);
+        if block.boundaries() > 0 {
+            let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
+            for (other, bytes) in [
+                (Format::Bitmap, costs.bitmap),
+                (Format::List, costs.list),
+                (Format::Cells, costs.cells.unwrap_or(usize::MAX)),
+            ] {
+                if bytes < len || bytes == len && !matches!(format, Format::Raw) {
+                    (format, len) = (other, bytes);
                 }
             }
-            if !fits && !self.alternate && boundaries >= TOO_MANY {
-                break;
+            // Not more than ENCODED_MAX.
+            (self.format, self.len) = (format, len as u16);
+            if !self.alternate && matches!(format, Format::Cells) {
+                // Only now: lists, bitmaps and raw blocks need all of the tags.
+                cells::gather(block, self, true);
             }
         }
-        self.zero_first = self.alternate && block.tag(0) == 0;
-        fits.then_some(ends)
-    }
-
-    /// The ends of the block cut cells: they come last, to find what they are part of.
-    /// Returns the number of cells, or `None` where there are too many shapes.
-    #[inline(never)]
-    fn add_ends(&mut self, ends: Ends) -> Option<usize> {
-        if let Some(first) = ends.first {
-            match self.shapes.find_first(&first) {
-                Some((_, skip)) => self.skip = skip,
-                None => self.shapes.add(&first)?,
-            }
-        }
-        if let Some(last) = ends.last {
-            if self.shapes.find_last(&last).is_none() {
-                self.shapes.add(&last)?;
-            }
-        }
-        // Shapes that were added last come last: the first cell still finds what it found.
-        Some(ends.count.into())
-    }
-
-    #[inline(never)]
-    fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
-        let ([list, bitmap], cells) = self.costs(boundaries, cells);
-        let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
-        for (other, bytes) in [
-            (Format::Bitmap, bitmap),
-            (Format::List, list),
-            (Format::Cells, cells.unwrap_or(usize::MAX)),
-        ] {
-            if bytes < len || bytes == len && !matches!(format, Format::Raw) {
-                (format, len) = (other, bytes);
-            }
-        }
-        // Not more than ENCODED_MAX.
-        (self.format, self.len) = (format, len as u16);
-    }
-
-    /// Bytes as a list, as a bitmap and as this many cells.
-    #[inline]
-    fn costs(&self, boundaries: usize, cells: Option<usize>) -> ([usize; 2], Option<usize>) {
-        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
-        ([list, bitmap], cells.map(|count| self.cells_bytes(count)))
-    }
-
-    /// Chooses, and says what each format that has runs would have cost.
-    pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
-        self.reset();
-        // Never given up early: what every format costs is the question.
-        let ends = self.look_for_cells(block, 0);
-        let cells = ends.and_then(|ends| self.add_ends(ends));
-        let costs = self.costs(block.boundaries() as usize, cells);
-        self.choose(block);
         costs
     }
 
-    /// Runs that need a tag in a list or a bitmap.
-    fn tagged(&self, boundaries: usize) -> usize {
-        let runs = boundaries.saturating_add(1);
-        match (self.alternate, self.zero_first) {
-            (false, _) => runs,
-            (true, true) => runs >> 1,
-            (true, false) => runs.saturating_add(1) >> 1,
+    fn costs(&mut self, block: &mut Block) -> Costs {
+        let boundaries = block.boundaries();
+        let mut tags = boundaries.wrapping_add(1);
+        self.odd_even = false;
+        let mut cells = None;
+        // A block of one run has no cells.
+        if boundaries > 0 {
+            let fits = cells::gather(block, self, self.alternate);
+            if self.alternate {
+                tags = self.tags.into();
+                self.look_for_parity(block);
+            }
+            cells = fits.then(|| self.cells_bytes());
+        }
+        let nibbles = tags.wrapping_add(1) >> 1;
+        let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;
+        Costs {
+            list: boundaries.wrapping_add(nibbles).wrapping_add(2),
+            bitmap: (if self.odd_even { thirds } else { nibbles }).wrapping_add(BITMAP_BYTES + 1),
+            cells,
         }
     }
 
-    /// Bytes of the tags of a list.
-    fn nibble_bytes(&self, boundaries: usize) -> usize {
-        self.tagged(boundaries).saturating_add(1) >> 1
+    /// Finds out whether tags are alternately odd and even. Others show it soon.
+    fn look_for_parity(&mut self, block: &Block) {
+        let tags = usize::from(self.tags);
+        let parity = block.gathered().eight(0) & 1;
+        self.parity = parity as u8;
+        self.odd_even = (0..tags).step_by(LANES).all(|at| {
+            runs::are_odd_even(block.gathered().eight(at), parity, tags.wrapping_sub(at))
+        });
     }
 
-    /// Bytes of the tags of a bitmap.
-    fn tag_bytes(&self, boundaries: usize) -> usize {
-        if self.alternate && self.odd_even {
-            self.tagged(boundaries).saturating_mul(3).saturating_add(1).div_ceil(8)
-        } else {
-            self.nibble_bytes(boundaries)
-        }
-    }
-
-    /// Bytes of `count` cells.
-    fn cells_bytes(&self, count: usize) -> usize {
+    /// Bytes as cells.
+    fn cells_bytes(&self) -> usize {
         let tag_bits = if self.odd_even { 3 } else { 4 };
         let bits = index_bits(self.shapes.len.into()).wrapping_add(tag_bits) as usize;
-        let shapes = self.shapes.bytes();
-        count.saturating_mul(bits).div_ceil(8).saturating_add(shapes).saturating_add(2)
+        let cells = usize::from(self.cells).wrapping_mul(bits).wrapping_add(7) >> 3;
+        cells.wrapping_add(self.shapes.bytes()).wrapping_add(2)
     }
 }

@@ -32,7 +32,7 @@ use crate::{
     tags::{PageSize, TagSink, TagSource},
 };
 use block::{BLOCK_WORDS, Block};
-use canvas::Canvas;
+use canvas::Blocks;
 use layout::Layout;
 
 /// A tag in every nibble of a word, by multiplication.
@@ -83,7 +83,7 @@ impl<P: PageSize> Encoder<P> {
     }
 
     fn sized(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
-        self.layout.choose(&self.block);
+        self.layout.choose(&mut self.block);
         let mut len = self.layout.len();
         for number in 1..Self::BLOCKS {
             self.look_at(source, number);
@@ -94,7 +94,7 @@ impl<P: PageSize> Encoder<P> {
 
     fn look_at(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         self.block.read(source, number);
-        self.layout.choose(&self.block);
+        self.layout.choose(&mut self.block);
     }
 
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns
@@ -131,11 +131,11 @@ pub(crate) fn decode_bytes<P: PageSize>(
     sink: &mut (impl TagSink + ?Sized),
     wet: bool,
 ) -> Result<usize> {
-    let mut canvas = Canvas::new(sink, wet);
+    let mut blocks = Blocks::new(sink, wet);
     let mut at = 0usize;
     for _ in 0..Encoder::<P>::BLOCKS {
         let rest = bytes.get(at..).ok_or(Error::Invalid)?;
-        at = at.saturating_add(block::decode(&mut canvas, rest)?);
+        at = at.saturating_add(block::decode(&mut blocks, rest)?);
     }
     Ok(at)
 }
