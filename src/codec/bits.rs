@@ -15,6 +15,7 @@ const PAIRS: u64 = 0x0000_ffff_0000_ffff;
 const HALF: u64 = 0xffff_ffff;
 
 /// Appends to a buffer. What does not fit is counted and dropped.
+// Not inlined, most of it: there is a call for eight numbers or for sixteen tags.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
@@ -37,13 +38,15 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(1);
     }
 
-    /// Appends eight bytes; only between bytes.
-    pub(super) fn word(&mut self, word: u64) {
+    /// Appends the first `count` bytes of a word, the others of which are 0; only between bytes.
+    #[inline(never)]
+    pub(super) fn bytes(&mut self, word: u64, count: usize) {
         put(self.out, self.at, word);
-        self.at = self.at.saturating_add(size_of::<u64>());
+        self.at = self.at.saturating_add(count);
     }
 
     /// Appends the first `count` of eight numbers of `width` bits, 8 at most; the others are 0.
+    #[inline(never)]
     pub(super) fn numbers(&mut self, numbers: u64, width: u32, count: usize) {
         let width = width & 7;
         let packed = numbers & BYTES | (numbers >> 8 & BYTES) << width;

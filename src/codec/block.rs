@@ -35,7 +35,7 @@ use crate::{
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
 /// Words whose granules fill a word of one bit each.
-const WORDS_OF_QUARTER: usize = 4;
+pub(super) const WORDS_OF_QUARTER: usize = 4;
 /// Such words of a block.
 pub(super) const QUARTERS: usize = BLOCK_WORDS / WORDS_OF_QUARTER;
 /// Granules of a block.
@@ -62,7 +62,7 @@ pub(super) enum Format {
 
 /// The tags of 256 granules, and where their runs begin.
 pub(super) struct Block {
-    tags: Tags,
+    words: [u64; BLOCK_WORDS],
     pub(super) starts: Starts,
     /// How many starts there are.
     boundaries: u16,
@@ -73,12 +73,8 @@ pub(super) struct Block {
 impl Block {
     /// A block of tag 0.
     pub(super) const fn new() -> Self {
-        Self {
-            tags: Tags([0; TAGS]),
-            starts: Starts([0; QUARTERS]),
-            boundaries: 0,
-            alternate: true,
-        }
+        let starts = Starts([0; QUARTERS]);
+        Self { words: [0; BLOCK_WORDS], starts, boundaries: 0, alternate: true }
     }
 
     /// Reads block `number` of a page.
@@ -89,13 +85,13 @@ impl Block {
         let mut boundaries = 0u32;
         // Lowest bits of granules: where a boundary is none between zero and not zero.
         let mut touching = 0;
-        let quarters = self.tags.0.chunks_exact_mut(WORDS_OF_QUARTER * size_of::<u64>());
-        for (quarter, starts) in quarters.zip(&mut self.starts.0) {
+        let quarters = self.words.chunks_exact_mut(WORDS_OF_QUARTER);
+        for (words, starts) in quarters.zip(&mut self.starts.0) {
             let mut bits = 0;
-            for (word, i) in quarter.chunks_exact_mut(size_of::<u64>()).zip(0u32..) {
+            for (word, i) in words.iter_mut().zip(0u32..) {
                 let tags = source.word(index);
                 index = index.wrapping_add(1);
-                word.set_word(0, tags);
+                *word = tags;
                 let tag_before = tags << 4 | before;
                 if tags != tag_before {
                     let differs = nonzero_granules(tags ^ tag_before);
@@ -113,10 +109,11 @@ impl Block {
         self.alternate = touching == 0;
     }
 
-    /// The tag of a granule, until they are gathered.
+    /// The tag of a granule.
     #[inline(always)]
     pub(super) fn tag(&self, granule: usize) -> u8 {
-        self.tags.of(granule)
+        let word = self.words.get(granule >> 4 & (BLOCK_WORDS - 1)).copied().unwrap_or(0);
+        (word >> (granule & 15).wrapping_mul(4)) as u8 & 15
     }
 
     /// How often the tag changes.
@@ -129,14 +126,18 @@ impl Block {
         self.alternate
     }
 
-    /// The starts, and the tags to be gathered.
-    pub(super) fn parts(&mut self) -> (&Starts, &mut Tags) {
-        (&self.starts, &mut self.tags)
-    }
-
-    /// What was gathered.
-    pub(super) fn gathered(&self) -> &Tags {
-        &self.tags
+    /// Where runs begin that need a tag in an encoding: all of them, or every other one.
+    #[inline(always)]
+    pub(super) fn tagged(&self) -> impl Iterator<Item = usize> {
+        let every_other = self.alternate;
+        let mut starts = self.starts.iter(!every_other || self.tag(0) != 0);
+        core::iter::from_fn(move || {
+            let at = starts.next()?;
+            if every_other {
+                starts.next_or_end();
+            }
+            Some(at)
+        })
     }
 
     /// Writes the block in the format that `layout`, its own, chose; returns the length,
@@ -145,7 +146,7 @@ impl Block {
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         match layout.format() {
             Format::One => self.encode_one(out),
-            Format::List => runs::encode_list(self, layout, out),
+            Format::List => runs::encode_list(self, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
             Format::Cells => {
                 // One after the other, not one in the other: their stack is not needed at once.
@@ -167,43 +168,8 @@ impl Block {
     fn encode_raw(&self, out: &mut [u8]) -> usize {
         let mut writer = Writer::behind(out, 0);
         writer.byte(RAW);
-        self.tags.0.iter().take(RAW_BYTES).for_each(|&byte| writer.byte(byte));
+        self.words.iter().for_each(|word| writer.bytes(*word, size_of::<u64>()));
         writer.finish()
-    }
-}
-
-/// A byte for each cell of a block, and seven more, which are 0.
-const TAGS: usize = RAW_BYTES + 8;
-
-/// A block's tags: a nibble a granule, as they are read; or a byte for each run that needs one,
-/// where they were gathered.
-pub(super) struct Tags([u8; TAGS]);
-
-impl Tags {
-    /// The tag of a granule.
-    #[inline(always)]
-    pub(super) fn of(&self, granule: usize) -> u8 {
-        let pair = self.0.get(granule >> 1 & (RAW_BYTES - 1)).copied().unwrap_or(0);
-        pair >> (granule & 1).wrapping_mul(4) & 15
-    }
-
-    /// Puts byte `at` in the place of the tags of granules `2 * at` and `2 * at + 1`.
-    #[inline(always)]
-    pub(super) fn put(&mut self, at: usize, byte: u8) {
-        if let Some(place) = self.0.get_mut(at) {
-            *place = byte;
-        }
-    }
-
-    /// One of the bytes.
-    pub(super) fn byte(&self, at: usize) -> u8 {
-        self.0.get(at).copied().unwrap_or(0)
-    }
-
-    /// Eight of the bytes, from a multiple of eight on.
-    #[inline(always)]
-    pub(super) fn eight(&self, at: usize) -> u64 {
-        self.0.word(at >> 3)
     }
 }
 

@@ -3,24 +3,22 @@
 use super::{
     ALL_GRANULES,
     bits::{LANES, Reader, Writer},
-    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Tags},
-    canvas::Blocks,
+    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Iter},
+    canvas::{Blocks, Canvas},
     layout::Layout,
-    runs,
+    packed::{Packer, Unpacker},
 };
 use crate::{
     error::{Error, Result},
     tags::{GRANULES_PER_WORD, TagSink},
 };
 
-/// The lowest bit of each byte.
-const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
 const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
 /// Shapes of cells in one block. Twice as many were measured to save a hundredth of a byte a page, and take stack.
 const SHAPES: usize = 8;
 /// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
-const TOUCHING_SHAPES: u8 = 4;
+const TOUCHING_SHAPES: usize = 3;
 /// The most granules that a first cell can have before the block.
 const SKIP_MAX: usize = 127;
 
@@ -55,120 +53,151 @@ impl Cell {
     /// The shape. One without a run is cut off by the block's end: any length does.
     // Fits: the block has a boundary, so no run is as long as it.
     pub(super) fn shape(&self) -> Shape {
-        Shape { zeroes: self.zeroes() as u8, others: self.others().saturating_sub(1) as u8 }
+        Shape(self.zeroes() as u16 | (self.others().saturating_sub(1) as u16) << 8)
     }
 }
 
-/// Goes through the cells of a block that has a boundary, and looks for their shapes. With `keep`, it
-/// leaves in the block a byte for each cell: the tag in the lower half, the number of its shape in the
-/// upper. False where there are too many shapes; of a block that alternates, the tags are left all the
-/// same.
+/// The cells of a block that has a boundary; the first and the last may be parts of larger ones.
+struct Cells<'a> {
+    block: &'a Block,
+    starts: Iter<'a>,
+    begin: usize,
+}
+
+impl<'a> Cells<'a> {
+    #[inline(always)]
+    fn new(block: &'a Block) -> Self {
+        Self { block, starts: block.starts.iter(false), begin: 0 }
+    }
+}
+
+impl Iterator for Cells<'_> {
+    type Item = Cell;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Cell> {
+        let begin = self.begin;
+        if begin >= GRANULES {
+            return None;
+        }
+        let mut at = begin;
+        // Where runs alternate, all cells but the first have zeroes.
+        if begin > 0 && self.block.alternates() || self.block.tag(begin) == 0 {
+            at = self.starts.next_or_end();
+        }
+        self.begin = if at < GRANULES { self.starts.next_or_end() } else { at };
+        Some(Cell { begin, at, end: self.begin })
+    }
+}
+
+/// Looks for the shapes of the cells of a block that has a boundary. Returns how many cells there are, or
+/// `None` where there are too many shapes.
 #[inline(never)]
-pub(super) fn gather(block: &mut Block, layout: &mut Layout, keep: bool) -> bool {
-    let alternates = layout.alternate;
-    let (starts, tags) = block.parts();
+pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
+    let alternates = block.alternates();
+    let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
     let shapes = &mut layout.shapes;
-    shapes.len = 0;
-    let mut ends = starts.iter(false);
-    let put = |tags: &mut Tags, at, byte| {
-        if keep {
-            tags.put(at, byte);
-        }
-    };
-    let (mut first, mut last) = (None, None);
-    let (mut fits, mut extra) = (true, 0);
-    let (mut shape, mut number) = (None, 0);
-    let mut count = 0usize;
-    // Cell `n` begins at granule `2 * n - 1` or behind it, its byte takes the place of granules
-    // `2 * n` and `2 * n + 1`: what a cell begins with is read before the one in front is put down.
-    let mut begin = 0;
-    let mut ahead = tags.of(0);
-    while begin < GRANULES {
-        // A cell whose run lies behind the block has tag 0.
-        let (mut at, mut tag) = (begin, ahead);
-        if tag == 0 {
-            at = ends.next_or_end();
-            tag = if at < GRANULES { tags.of(at) } else { 0 };
-        }
-        let end = if at < GRANULES { ends.next_or_end() } else { at };
-        ahead = if alternates { 0 } else { tags.of(end) };
-        let cell = Cell { begin, at, end };
-        if begin == 0 {
-            first = Some(cell);
-        } else if cell.is_last() {
+    (shapes.len, layout.skip) = (0, 0);
+    let mut cells = Cells::new(block);
+    let first = cells.next()?;
+    let mut count = 1usize;
+    let mut last = None;
+    let mut shape = None;
+    for cell in cells {
+        count = count.wrapping_add(1);
+        if cell.is_last() {
             last = Some(cell);
-        } else if fits && shape != Some(cell.shape()) {
+        } else if shape != Some(cell.shape()) {
             // Cells of one shape come in rows: only where it changes is it looked for.
             shape = Some(cell.shape());
-            match shapes.find_or_add(cell.shape()) {
-                Some(its) if alternates || cell.len() > 1 && its < TOUCHING_SHAPES => {
-                    number = its << 4;
-                }
-                _ if alternates => fits = false,
-                _ => return false,
+            shapes.find_or_add(cell.shape(), most)?;
+            if !alternates && cell.len() < 2 {
+                return None;
             }
-            let grid = count == 1 && (alternates || cell.zeroes() == 0);
-            if grid && starts.are_periodic(cell.len()) {
+            // Starts of runs tell the cells where zeroes are between all of them, or none.
+            let tells = count == 2 && (alternates || cell.zeroes() == 0);
+            if tells && block.starts.are_periodic(cell.len()) && shapes.find_first(&first).is_some()
+            {
                 // All are like this one. The last, too, whatever the block's end cut off.
-                let mut at = cell.at;
-                while at < GRANULES {
-                    at = at.wrapping_add(cell.len());
-                    let ahead = tags.of(at);
-                    put(tags, count, tag);
-                    count = count.wrapping_add(1);
-                    tag = ahead;
-                }
-                extra = u8::from(at.wrapping_sub(cell.zeroes()) < GRANULES);
+                let rest = GRANULES.wrapping_sub(first.len());
+                let up = cell.len().wrapping_sub(1);
+                count = rest.wrapping_add(up).checked_div(cell.len())?.wrapping_add(1);
                 break;
             }
         }
-        put(tags, count, tag | number);
-        count = count.wrapping_add(1);
-        begin = end;
     }
-    // What is read of the last eight, and is none of them.
-    (count..count.wrapping_add(LANES)).for_each(|at| put(tags, at, 0));
-    layout.cells = (count as u8).wrapping_add(extra);
-    layout.tags = count as u8;
-    layout.skip = 0;
     // The ends of the block cut cells: they come last, to find what they are part of. Shapes that
     // are added last come last: the first cell still finds what it found.
-    if let Some(first) = first {
-        let found =
-            shapes.find_first(&first).or_else(|| Some((shapes.find_or_add(first.shape())?, 0)));
-        let (its, skip) = found.unwrap_or_default();
-        fits &= found.is_some();
-        layout.skip = skip;
-        put(tags, 0, tags.byte(0) | its << 4);
+    match shapes.find_first(&first) {
+        Some((_, skip)) => layout.skip = skip,
+        None => shapes.find_or_add(first.shape(), SHAPES)?,
     }
     if let Some(last) = last {
-        let found = shapes.find_last(&last).or_else(|| shapes.find_or_add(last.shape()));
-        fits &= found.is_some();
-        let at = count.wrapping_sub(1);
-        put(tags, at, tags.byte(at) & 15 | found.unwrap_or_default() << 4);
-        layout.tags = layout.tags.wrapping_sub(u8::from(last.at >= GRANULES));
+        if shapes.find_last(&last).is_none() {
+            shapes.find_or_add(last.shape(), SHAPES)?;
+        }
     }
-    fits
+    Some(count)
 }
 
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(never)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let index_bits = index_bits(layout.shapes.len.into());
-    let (shift, mask, tag_bits) = if layout.odd_even { (1, 0x07, 3) } else { (0, 0x0f, 4) };
-    let cells = usize::from(layout.cells);
-    for at in (0..cells).step_by(LANES) {
-        let eight = block.gathered().eight(at);
-        let tags = eight >> shift & EVERY_BYTE.wrapping_mul(mask);
-        let numbers = eight >> 4 & EVERY_BYTE.wrapping_mul(7) | tags << index_bits;
-        writer.numbers(
-            numbers,
-            index_bits.wrapping_add(tag_bits),
-            cells.wrapping_sub(at).min(LANES),
-        );
+    match *layout.shapes.known() {
+        [shape] => write_tags(block, layout, shape, &mut writer),
+        _ => write_cells(block, layout, &mut writer),
     }
     writer.finish()
+}
+
+/// Writes the tags of cells of one shape.
+#[inline(never)]
+fn write_tags(block: &Block, layout: &Layout, shape: Shape, writer: &mut Writer<'_>) {
+    let mut packer = Packer::new(writer, layout.odd_even);
+    let (zeroes, skip) = (shape.zeroes(), usize::from(layout.skip));
+    // Where the cell's run begins, and where the next cell.
+    let mut at = zeroes.saturating_sub(skip);
+    let mut next = shape.len().wrapping_sub(skip);
+    while at < GRANULES {
+        packer.push(block.tag(at));
+        at = next.wrapping_add(zeroes);
+        next = next.wrapping_add(shape.len());
+    }
+    // A cell whose run lies behind the block has a tag all the same.
+    if next.wrapping_sub(shape.len()) < GRANULES {
+        packer.push(0);
+    }
+    packer.finish();
+}
+
+/// Writes the numbers of the cells' shapes, and their tags.
+#[inline(never)]
+fn write_cells(block: &Block, layout: &Layout, writer: &mut Writer<'_>) {
+    let shapes = &layout.shapes;
+    let index_bits = index_bits(shapes.len.into());
+    let (shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
+    let width = index_bits.wrapping_add(tag_bits);
+    // Cells of one shape come in rows: only where it changes is it looked for.
+    let (mut shape, mut number) = (None, 0);
+    let (mut held, mut count) = (0, 0usize);
+    for cell in Cells::new(block) {
+        if shape != Some(cell.shape()) || cell.is_last() {
+            number = shapes.number_of(&cell);
+            shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
+        }
+        let tag = if cell.at < GRANULES { block.tag(cell.at) } else { 0 };
+        let value = number | tag >> shift << (index_bits & 7);
+        held = held >> 8 | u64::from(value) << 56;
+        count = count.wrapping_add(1);
+        if count % LANES == 0 {
+            writer.numbers(held, width, LANES);
+        }
+    }
+    let rest = count % LANES;
+    if rest > 0 {
+        writer.numbers(held >> LANES.wrapping_sub(rest).wrapping_mul(8), width, rest);
+    }
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.
@@ -185,35 +214,29 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     );
     writer.byte(layout.skip | if layout.odd_even { layout.parity << 7 } else { 0 });
     if same {
-        writer.byte(shapes.known().first().map_or(0, |shape| shape.zeroes));
+        writer.byte(shapes.known().first().map_or(0, |shape| shape.0 as u8));
     }
     for shape in shapes.known() {
         if !same {
-            writer.byte(shape.zeroes);
+            writer.byte(shape.0 as u8);
         }
-        writer.byte(shape.others);
+        writer.byte((shape.0 >> 8) as u8);
     }
     writer.finish()
 }
 
-#[inline(never)]
 pub(super) fn decode(
     blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
     let head = Head::read(bytes)?;
-    // Most often there is one shape, and nothing to be looked up for a cell.
-    match head.shapes {
-        [_] if head.same.is_some() => {
-            let shape = head.shape(0);
-            head.paint(blocks, bytes, |_| shape)
-        }
-        _ => head.paint(blocks, bytes, |index| head.shape(index)),
+    match head.grid() {
+        Some(shape) => decode_grid(blocks, head.tags(bytes), shape, head.skip),
+        None => decode_cells(blocks, &head, Reader::behind(bytes, head.len)),
     }
 }
 
 /// What stands before the cells of an encoding.
-#[derive(Clone, Copy)]
 struct Head<'a> {
     /// A byte or two each: zeroes, where they differ, and the others less one.
     shapes: &'a [u8],
@@ -270,121 +293,120 @@ impl<'a> Head<'a> {
         Some((zeroes.into(), usize::from(others).wrapping_add(1)))
     }
 
-    /// Decodes the cells.
+    /// The zeroes and the others of all cells, where they have one shape and it is no longer
+    /// than a word.
     #[inline(always)]
-    fn paint(
-        &self,
-        blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-        bytes: &[u8],
-        shape: impl Fn(usize) -> Option<(usize, usize)>,
-    ) -> Result<usize> {
-        let mut reader = Reader::behind(bytes, self.len);
-        let tag_bits = if self.odd_even { 3 } else { 4 };
-        let width = self.index_bits.wrapping_add(tag_bits);
-        let index_mask = EVERY_BYTE.wrapping_mul(!(u64::MAX << (self.index_bits & 7)));
-        let tag_mask = EVERY_BYTE.wrapping_mul(!(u64::MAX << tag_bits));
-        let mut line = Line { word: 0, used: 0, words: 0 };
-        let mut skip = self.skip;
-        // A cell is a granule long at least, so this ends.
-        loop {
-            let eight = reader.numbers(width);
-            let mut numbers = eight & index_mask;
-            let mut tags = eight >> (self.index_bits & 7) & tag_mask;
-            if self.odd_even {
-                tags = runs::odd_even(tags, self.parity.into());
-            }
-            for left in (0..LANES).rev() {
-                let (zeroes, others) = shape((numbers & 7) as usize).ok_or(Error::Invalid)?;
-                let tag = tags & 15;
-                (numbers, tags) = (numbers >> 8, tags >> 8);
-                let len = zeroes.wrapping_add(others);
-                if skip == 0 && len <= GRANULES_PER_WORD {
-                    // Most are: all of it at once.
-                    let run =
-                        ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
-                    line =
-                        line.cell(blocks, len, (run << zeroes.wrapping_mul(4)).wrapping_mul(tag));
-                } else {
-                    // The first cell, too, has a granule in the block.
-                    let others = others.saturating_sub(skip.saturating_sub(zeroes));
-                    if others == 0 {
-                        return Err(Error::Invalid);
-                    }
-                    line = line.run(blocks, zeroes.saturating_sub(skip), 0);
-                    line = line.run(blocks, others, tag);
-                    skip = 0;
-                }
-                if line.words >= BLOCK_WORDS {
-                    return reader.check(left.wrapping_mul(width as usize));
-                }
-            }
-        }
+    fn grid(&self) -> Option<(usize, usize)> {
+        let shape = if self.index_bits == 0 { self.shape(0) } else { None };
+        shape.filter(|(zeroes, others)| zeroes.wrapping_add(*others) <= GRANULES_PER_WORD)
+    }
+
+    /// The tags of cells of one shape.
+    #[inline(always)]
+    fn tags<'b>(&self, bytes: &'b [u8]) -> Unpacker<'b> {
+        let parity = if self.odd_even { Some(self.parity.into()) } else { None };
+        Unpacker::new(Reader::behind(bytes, self.len), parity)
     }
 }
 
-/// A block's words as they fill up. What lies behind the block is dropped.
-// By value everywhere, so that it stays in registers.
-#[derive(Clone, Copy)]
-struct Line {
-    /// The granules of the word at hand, and 0 behind them.
-    word: u64,
-    /// How many bits those are, 63 at most.
-    used: usize,
-    /// Words that are done.
-    words: usize,
-}
-
-impl Line {
-    /// Appends `len` granules, 16 at most; above them there is nothing in `tags`.
-    #[inline(always)]
-    fn cell(
-        mut self,
-        blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-        len: usize,
-        tags: u64,
-    ) -> Self {
-        let word = self.word | tags << (self.used & 63);
-        let used = self.used.wrapping_add(len.wrapping_mul(4));
+/// Decodes cells of one shape, a whole cell at a time.
+#[inline(never)]
+fn decode_grid(
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
+    mut tags: Unpacker<'_>,
+    (zeroes, others): (usize, usize),
+    skip: usize,
+) -> Result<usize> {
+    let len = zeroes.wrapping_add(others);
+    // The first cell, too, has a granule in the block.
+    if skip >= len {
+        return Err(Error::Invalid);
+    }
+    let run = ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
+    let run = run << zeroes.wrapping_mul(4);
+    let step = len.wrapping_mul(4);
+    // The first cell begins in a word before the block, if it is cut.
+    let mut before = skip > 0;
+    let mut used = skip.wrapping_neg().wrapping_mul(4) & 63;
+    let mut word = 0;
+    let end = blocks.done.wrapping_add(BLOCK_WORDS);
+    while blocks.done < end {
+        let cell = tags.next().wrapping_mul(run);
+        word |= cell << (used & 63);
+        used = used.wrapping_add(step);
         if used >= 64 {
-            blocks.put(word);
-            self.words = self.words.wrapping_add(1);
-            self.word = tags >> 1 >> (!self.used & 63);
-        } else {
-            self.word = word;
-        }
-        self.used = used & 63;
-        self
-    }
-
-    /// Appends `len` granules of one tag.
-    #[inline(never)]
-    fn run(mut self, blocks: &mut Blocks<'_, impl TagSink + ?Sized>, len: usize, tag: u64) -> Self {
-        let fill = tag.wrapping_mul(ALL_GRANULES);
-        self.word |= fill << (self.used & 63);
-        let mut used = self.used.wrapping_add(len.wrapping_mul(4));
-        while used >= 64 && self.words < BLOCK_WORDS {
-            blocks.put(self.word);
-            self.word = fill;
-            self.words = self.words.wrapping_add(1);
+            if !before {
+                blocks.put(word);
+            }
+            before = false;
             used = used.wrapping_sub(64);
+            // What of the cell lies in the next word: its last granules.
+            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
         }
-        self.used = used & 63;
-        self.word &= !(u64::MAX << self.used);
-        self
     }
+    tags.finish()
 }
 
-/// A cell's lengths, the second less one.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Shape {
-    zeroes: u8,
-    others: u8,
+/// Decodes cells of any shapes.
+#[inline(never)]
+fn decode_cells(
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
+    head: &Head<'_>,
+    mut reader: Reader<'_>,
+) -> Result<usize> {
+    let width = head.index_bits.wrapping_add(if head.odd_even { 3 } else { 4 });
+    let mut canvas = Canvas::new(blocks);
+    let (mut at, mut skip) = (0, head.skip);
+    let (mut eight, mut left) = (0, 0usize);
+    let three = u32::from(head.odd_even);
+    let mut parity = head.parity;
+    // A cell is a granule long at least, so this ends.
+    while at < GRANULES {
+        if left == 0 {
+            (eight, left) = (reader.numbers(width), LANES);
+        }
+        left = left.wrapping_sub(1);
+        let value = eight as u8;
+        eight >>= 8;
+        let index = value & !(u8::MAX << (head.index_bits & 7));
+        let tag = value >> (head.index_bits & 7) << three | parity;
+        parity ^= three as u8;
+        let (mut zeroes, mut others) = head.shape(index.into()).ok_or(Error::Invalid)?;
+        if skip > 0 {
+            // The first cell, too, has a granule in the block.
+            others = others.saturating_sub(skip.saturating_sub(zeroes));
+            zeroes = zeroes.saturating_sub(skip);
+            if others == 0 {
+                return Err(Error::Invalid);
+            }
+            skip = 0;
+        }
+        at = at.wrapping_add(zeroes);
+        canvas.change(at, tag.into());
+        at = at.wrapping_add(others);
+        canvas.change(at, tag.into());
+    }
+    canvas.advance(GRANULES);
+    reader.check(left.wrapping_mul(width as usize))
 }
+
+/// A cell's lengths: zeroes in the lower byte, the others less one in the upper.
+// One number, so that two are compared at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape(u16);
 
 impl Shape {
+    fn zeroes(self) -> usize {
+        (self.0 & 0xff).into()
+    }
+
+    fn others(self) -> usize {
+        usize::from(self.0 >> 8).wrapping_add(1)
+    }
+
     /// Granules.
     fn len(self) -> usize {
-        usize::from(self.zeroes).wrapping_add(self.others.into()).wrapping_add(1)
+        self.zeroes().wrapping_add(self.others())
     }
 }
 
@@ -396,32 +418,45 @@ pub(super) struct Shapes {
 
 impl Shapes {
     pub(super) const fn new() -> Self {
-        Self { shapes: [Shape { zeroes: 0, others: 0 }; SHAPES], len: 0 }
+        Self { shapes: [Shape(0); SHAPES], len: 0 }
     }
 
     fn known(&self) -> &[Shape] {
         self.shapes.get(..self.len.into()).unwrap_or_default()
     }
 
-    /// The number of a shape; `None` where there are too many.
-    fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
+    fn find(&self, shape: Shape) -> Option<u8> {
         let found = self.known().iter().position(|known| *known == shape);
-        let number = found.unwrap_or(self.len.into()) as u8;
-        if found.is_none() {
-            *self.shapes.get_mut(usize::from(number))? = shape;
+        found.map(|number| number as u8)
+    }
+
+    /// `None` where there would be more than `most`.
+    fn find_or_add(&mut self, shape: Shape, most: usize) -> Option<()> {
+        if self.find(shape).is_none() {
+            *self.shapes.get_mut(..most)?.get_mut(usize::from(self.len))? = shape;
             self.len = self.len.wrapping_add(1);
         }
-        Some(number)
+        Some(())
+    }
+
+    /// The number of the shape that a cell was given.
+    #[inline(never)]
+    fn number_of(&self, cell: &Cell) -> u8 {
+        let found = if cell.begin == 0 {
+            self.find_first(cell).map(|(number, _)| number)
+        } else if cell.is_last() {
+            self.find_last(cell)
+        } else {
+            self.find(cell.shape())
+        };
+        found.unwrap_or(0)
     }
 
     /// The shape that a cell at the block's end is the beginning of.
     fn find_last(&self, cell: &Cell) -> Option<u8> {
-        let found = self.known().iter().position(|shape| {
-            let zeroes = usize::from(shape.zeroes);
-            match cell.others().checked_sub(1) {
-                None => zeroes >= cell.zeroes(),
-                Some(others) => zeroes == cell.zeroes() && usize::from(shape.others) >= others,
-            }
+        let found = self.known().iter().position(|shape| match cell.others() {
+            0 => shape.zeroes() >= cell.zeroes(),
+            others => shape.zeroes() == cell.zeroes() && shape.others() >= others,
         });
         found.map(|number| number as u8)
     }
@@ -430,8 +465,7 @@ impl Shapes {
     /// lies before.
     fn find_first(&self, cell: &Cell) -> Option<(u8, u8)> {
         self.known().iter().zip(0u8..).find_map(|(shape, number)| {
-            let zeroes = usize::from(shape.zeroes);
-            let others = usize::from(shape.others).wrapping_add(1);
+            let (zeroes, others) = (shape.zeroes(), shape.others());
             let skip = shape.len().checked_sub(cell.len())?;
             let fits = if cell.is_last() {
                 // Cut off at both ends: only as it is.
@@ -445,7 +479,7 @@ impl Shapes {
 
     fn same_zeroes(&self) -> bool {
         let [first, ..] = self.shapes;
-        self.known().iter().all(|shape| shape.zeroes == first.zeroes)
+        self.known().iter().all(|shape| shape.zeroes() == first.zeroes())
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -25,8 +25,6 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
         _ => (None, None),
     };
     let Encoder { block, layout, .. } = &mut encoder;
-    // Reading may have gathered the tags.
-    block.read(tags, 0);
     let costs = layout.choose(block);
     let raw = size_of_val(tags);
     let chosen = match (form, layout.format()) {

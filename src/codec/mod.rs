@@ -17,6 +17,7 @@ mod inline;
 #[doc(hidden)]
 pub mod inspect;
 mod layout;
+mod packed;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -83,7 +84,7 @@ impl<P: PageSize> Encoder<P> {
     }
 
     fn sized(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
-        self.layout.choose(&mut self.block);
+        self.layout.choose(&self.block);
         let mut len = self.layout.len();
         for number in 1..Self::BLOCKS {
             self.look_at(source, number);
@@ -94,7 +95,7 @@ impl<P: PageSize> Encoder<P> {
 
     fn look_at(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         self.block.read(source, number);
-        self.layout.choose(&mut self.block);
+        self.layout.choose(&self.block);
     }
 
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns

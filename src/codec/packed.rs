@@ -1,0 +1,136 @@
+//! The tags of runs, one after the other: four bits each; or three, those above the lowest, where they
+//! are alternately odd and even.
+//!
+//! Sixteen at a time they are a word, a nibble each, and go through few registers: what takes the
+//! tags of a block apart has none to spare.
+
+use super::{
+    ALL_GRANULES,
+    bits::{Reader, Writer},
+};
+use crate::error::Result;
+
+/// Tags in a word.
+const LANES: usize = 16;
+/// Shifts that bring four tags of three bits to four, two at a time, and so on; and what of a
+/// word stays where it is.
+const STEPS: [(u32, u64); 4] = [
+    (8, 0x0000_0000_00ff_ffff),
+    (4, 0x0000_0fff_0000_0fff),
+    (2, 0x003f_003f_003f_003f),
+    (1, 0x0707_0707_0707_0707),
+];
+
+/// What of a word does not stay, while it is packed.
+const fn moves(shift: u32, stays: u64) -> u64 {
+    stays << shift.wrapping_mul(3)
+}
+
+/// The lowest bits of tags that are alternately odd and even, the first of this parity.
+fn alternating(parity: u64) -> u64 {
+    0x1010_1010_1010_1010 ^ ALL_GRANULES.wrapping_mul(parity)
+}
+
+/// True if tags are alternately odd and even. Others show it soon.
+pub(super) fn are_odd_even(mut tags: impl Iterator<Item = u8>) -> bool {
+    let mut expected = None;
+    tags.all(|tag| tag & 1 == core::mem::replace(expected.get_or_insert(tag & 1), !tag & 1))
+}
+
+/// Writes tags.
+pub(super) struct Packer<'w, 'a> {
+    writer: &'w mut Writer<'a>,
+    three: bool,
+    /// The last of them, in the highest nibbles.
+    held: u64,
+    count: usize,
+}
+
+impl<'w, 'a> Packer<'w, 'a> {
+    /// Of three bits where `three` says so, else of four; those begin between bytes.
+    #[inline(always)]
+    pub(super) fn new(writer: &'w mut Writer<'a>, three: bool) -> Self {
+        Self { writer, three, held: 0, count: 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&mut self, tag: u8) {
+        self.held = self.held >> 4 | u64::from(tag) << 60;
+        self.count = self.count.wrapping_add(1);
+        if self.count % LANES == 0 {
+            self.flush(self.held, LANES);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn finish(mut self) {
+        let rest = self.count % LANES;
+        if rest > 0 {
+            self.flush(self.held >> LANES.wrapping_sub(rest).wrapping_mul(4), rest);
+        }
+    }
+
+    #[inline(never)]
+    fn flush(&mut self, tags: u64, count: usize) {
+        if self.three {
+            let mut packed = tags >> 1 & ALL_GRANULES.wrapping_mul(7);
+            for (shift, stays) in STEPS.into_iter().rev() {
+                packed = packed & stays | packed >> shift & moves(shift, stays);
+            }
+            self.writer.bits(packed, count.wrapping_mul(3));
+        } else {
+            self.writer.bytes(tags, count.wrapping_add(1) >> 1);
+        }
+    }
+}
+
+/// Reads tags.
+pub(super) struct Unpacker<'a> {
+    reader: Reader<'a>,
+    /// Where they have three bits: their lowest ones.
+    lowest: Option<u64>,
+    held: u64,
+    /// Tags that are held.
+    left: usize,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Of three bits where the `parity` of the first of them is given, else of four.
+    #[inline(always)]
+    pub(super) fn new(reader: Reader<'a>, parity: Option<u64>) -> Self {
+        Self { reader, lowest: parity.map(alternating), held: 0, left: 0 }
+    }
+
+    #[inline(never)]
+    fn sixteen(&mut self) -> u64 {
+        match self.lowest {
+            None => self.reader.bits(64),
+            Some(lowest) => {
+                let mut tags = self.reader.bits(48);
+                for (shift, stays) in STEPS {
+                    tags = tags & stays | (tags & moves(shift, stays)) << shift;
+                }
+                tags << 1 | lowest
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> u64 {
+        if self.left == 0 {
+            (self.held, self.left) = (self.sixteen(), LANES);
+        }
+        self.left = self.left.wrapping_sub(1);
+        let tag = self.held & 15;
+        self.held >>= 4;
+        tag
+    }
+
+    /// Bytes begun so far, without the tags that are held. [`Error::Invalid`] if there are fewer.
+    ///
+    /// [`Error::Invalid`]: crate::error::Error::Invalid
+    pub(super) fn finish(&self) -> Result<usize> {
+        let width = if self.lowest.is_some() { 3 } else { 4 };
+        self.reader.check(self.left.wrapping_mul(width))
+    }
+}
