@@ -73,18 +73,19 @@ impl<'a> Writer<'a> {
 }
 
 /// Writes the bytes of a word that fit.
+#[inline(always)]
 fn put(out: &mut [u8], at: usize, word: u64) {
     let rest = out.get_mut(at..).unwrap_or_default();
     match rest.first_chunk_mut() {
         Some(place) => *place = word.to_le_bytes(),
-        None => trickle(rest, word),
+        None => {
+            let mut word = word;
+            for place in rest {
+                *place = word as u8;
+                word >>= 8;
+            }
+        }
     }
-}
-
-#[cold]
-#[inline(never)]
-fn trickle(out: &mut [u8], word: u64) {
-    out.iter_mut().zip(word.to_le_bytes()).for_each(|(place, byte)| *place = byte);
 }
 
 /// Reads from a buffer; past its end there are zeroes, and [`check`](Self::check) says so.

@@ -26,10 +26,10 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
-use super::{ALL_GRANULES, bits::Writer, canvas::Blocks, cells, layout::Layout, runs};
+use super::{ALL_GRANULES, canvas::Blocks, cells, layout::Layout, runs};
 use crate::{
     error::{Error, Result},
-    tags::{TagSink, TagSource},
+    tags::{GRANULES_PER_WORD, TagSink, TagSource},
 };
 
 /// Words of a block.
@@ -44,6 +44,15 @@ pub(super) const GRANULES: usize = 256;
 const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
 pub(super) const ENCODED_MAX: usize = RAW_BYTES + 1;
+
+/// The most tags of a block that is not raw. A block that alternates has no more; one that does not
+/// and has more could save a quarter of itself at the most.
+pub(super) const TAGS: usize = 128;
+
+/// The lower half of every byte.
+const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
+/// The lower byte of every pair of bytes.
+const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
 
 const RAW: u8 = 0x10;
 pub(super) const LIST: u8 = 0x20;
@@ -60,60 +69,111 @@ pub(super) enum Format {
     Raw,
 }
 
-/// The tags of 256 granules, and where their runs begin.
+/// The runs of 256 granules: where they begin, and their tags.
+///
+/// A block of more than [`TAGS`] tags is raw: it is read again when it is written.
 pub(super) struct Block {
-    words: [u64; BLOCK_WORDS],
     pub(super) starts: Starts,
+    pub(super) tags: Tags,
     /// How many starts there are.
     boundaries: u16,
-    /// Every other run is of tag 0.
+    /// Every other run is of tag 0, and has none in `tags`.
     alternate: bool,
+    /// The first run is of tag 0.
+    zero_first: bool,
 }
 
 impl Block {
     /// A block of tag 0.
     pub(super) const fn new() -> Self {
-        let starts = Starts([0; QUARTERS]);
-        Self { words: [0; BLOCK_WORDS], starts, boundaries: 0, alternate: true }
+        Self {
+            starts: Starts([0; QUARTERS]),
+            tags: Tags { words: [0; TAGS / GRANULES_PER_WORD], len: 0 },
+            boundaries: 0,
+            alternate: true,
+            zero_first: true,
+        }
     }
 
     /// Reads block `number` of a page.
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
-        let mut index = number.wrapping_mul(BLOCK_WORDS);
-        // As if tag 0 were before the block; but its first granule is never a start.
-        let (mut before, mut first) = (0, 1);
-        let mut boundaries = 0u32;
-        // Lowest bits of granules: where a boundary is none between zero and not zero.
-        let mut touching = 0;
-        let quarters = self.words.chunks_exact_mut(WORDS_OF_QUARTER);
-        for (words, starts) in quarters.zip(&mut self.starts.0) {
-            let mut bits = 0;
-            for (word, i) in words.iter_mut().zip(0u32..) {
-                let tags = source.word(index);
-                index = index.wrapping_add(1);
-                *word = tags;
-                let tag_before = tags << 4 | before;
-                if tags != tag_before {
-                    let differs = nonzero_granules(tags ^ tag_before);
-                    let toggles = nonzero_granules(tags) ^ nonzero_granules(tag_before);
-                    touching |= differs ^ toggles;
-                    bits |= pack(differs) << (i & 3).wrapping_mul(16);
-                }
-                before = tags >> 60;
-            }
-            *starts = bits & !first;
-            first = 0;
-            boundaries = boundaries.wrapping_add(starts.count_ones());
+        let base = number.wrapping_mul(BLOCK_WORDS);
+        // Most alternate, and the first granules of others tell that they do not.
+        if self.scan(source, base, true) {
+            return;
         }
-        self.boundaries = boundaries as u16;
-        self.alternate = touching == 0;
+        let runs = count_runs(source, base);
+        if runs > TAGS {
+            self.boundaries = runs as u16;
+            self.tags.len = runs;
+        } else {
+            self.scan(source, base, false);
+        }
     }
 
-    /// The tag of a granule.
+    /// Finds the runs; each word is read once. False where they ought to alternate and do not.
     #[inline(always)]
-    pub(super) fn tag(&self, granule: usize) -> u8 {
-        let word = self.words.get(granule >> 4 & (BLOCK_WORDS - 1)).copied().unwrap_or(0);
-        (word >> (granule & 15).wrapping_mul(4)) as u8 & 15
+    fn scan(&mut self, source: &(impl TagSource + ?Sized), base: usize, alternate: bool) -> bool {
+        let mut word = source.word(base);
+        self.alternate = alternate;
+        self.zero_first = word & 15 == 0;
+        // Before the block is another tag, so that the first granule is a start like any other; and
+        // zero where that is not, so that they alternate.
+        let mut before = u64::from(self.zero_first);
+        let mut nonzero_before = before;
+        let mut held = 0;
+        let mut len = 0usize;
+        let mut index = base;
+        for starts in &mut self.starts.0 {
+            let mut bits = 0;
+            for _ in 0..WORDS_OF_QUARTER {
+                let tag_before = word << 4 | before;
+                before = word >> 60;
+                bits >>= GRANULES_PER_WORD;
+                if word != tag_before {
+                    let differs = nonzero_granules(word ^ tag_before);
+                    let mut tagged = differs;
+                    if alternate {
+                        let nonzero = nonzero_granules(word);
+                        if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
+                            return false;
+                        }
+                        nonzero_before = nonzero >> 60;
+                        tagged &= nonzero;
+                    }
+                    bits |= pack(differs) << 48;
+                    while tagged != 0 {
+                        held = held >> 4 | word >> tagged.trailing_zeros() << 60;
+                        tagged &= tagged.wrapping_sub(1);
+                        len = len.wrapping_add(1);
+                        if len % GRANULES_PER_WORD == 0 {
+                            self.tags.put(len, held);
+                        }
+                    }
+                }
+                index = index.wrapping_add(1);
+                word = source.word(index);
+            }
+            *starts = bits;
+        }
+        if let Some(starts) = self.starts.0.first_mut() {
+            *starts &= !1;
+        }
+        self.tags.finish(len, held);
+        // Between tags there are zeroes, if they alternate, and at the ends there may be.
+        let ends = usize::from(self.zero_first).wrapping_add(usize::from(before == 0));
+        let boundaries = match len {
+            0 => 0,
+            _ if alternate => len.wrapping_sub(1).wrapping_mul(2).wrapping_add(ends),
+            _ => len.wrapping_sub(1),
+        };
+        self.boundaries = boundaries as u16;
+        true
+    }
+
+    /// True if there are more tags than are kept.
+    pub(super) fn is_raw(&self) -> bool {
+        self.tags.len > TAGS
     }
 
     /// How often the tag changes.
@@ -126,26 +186,27 @@ impl Block {
         self.alternate
     }
 
-    /// Where runs begin that need a tag in an encoding: all of them, or every other one.
-    #[inline(always)]
-    pub(super) fn tagged(&self) -> impl Iterator<Item = usize> {
-        let every_other = self.alternate;
-        let mut starts = self.starts.iter(!every_other || self.tag(0) != 0);
-        core::iter::from_fn(move || {
-            let at = starts.next()?;
-            if every_other {
-                starts.next_or_end();
-            }
-            Some(at)
+    /// True if the first run is of tag 0.
+    pub(super) fn zero_first(&self) -> bool {
+        self.zero_first
+    }
+
+    /// The runs in order: where they begin, and their tag.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u8)> {
+        let mut tags = self.tags.iter();
+        let mut zero = self.alternate && self.zero_first;
+        self.starts.iter(true).map(move |at| {
+            let tag = if zero { 0 } else { tags.next() };
+            zero = self.alternate && !zero;
+            (at, tag)
         })
     }
 
-    /// Writes the block in the format that `layout`, its own, chose; returns the length,
+    /// Writes the block in the format that `layout`, its own, chose, raw apart; returns the length,
     /// and how much of it fits `out` is written.
     #[inline]
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         match layout.format() {
-            Format::One => self.encode_one(out),
             Format::List => runs::encode_list(self, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
             Format::Cells => {
@@ -153,23 +214,92 @@ impl Block {
                 let head = cells::write_head(layout, out);
                 cells::encode(self, layout, out, head)
             }
-            Format::Raw => self.encode_raw(out),
+            // One run: the first byte says all.
+            Format::One | Format::Raw => {
+                let tag = if self.zero_first { 0 } else { self.tags.iter().next() };
+                out.iter_mut().take(1).for_each(|byte| *byte = tag);
+                1
+            }
+        }
+    }
+}
+
+/// Writes block `number` of a page as it is; returns the length, and how much of it fits `out` is
+/// written.
+#[inline(never)]
+pub(super) fn encode_raw(
+    source: &(impl TagSource + ?Sized),
+    number: usize,
+    out: &mut [u8],
+) -> usize {
+    if let Some((first, rest)) = out.split_first_mut() {
+        *first = RAW;
+        let base = number.wrapping_mul(BLOCK_WORDS);
+        (0..BLOCK_WORDS).for_each(|i| rest.set_word(i, source.word(base.wrapping_add(i))));
+    }
+    ENCODED_MAX
+}
+
+/// The tags of runs, in order.
+pub(super) struct Tags {
+    /// Sixteen in a word; behind the last there are zeroes in its word.
+    words: [u64; TAGS / GRANULES_PER_WORD],
+    len: usize,
+}
+
+impl Tags {
+    /// How many there are, [`TAGS`] at most of a block that is not raw.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sixteen of them, from `16 * index` on.
+    #[inline(always)]
+    pub(super) fn sixteen(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn iter(&self) -> TagIter<'_> {
+        TagIter { tags: self, held: 0, at: 0 }
+    }
+
+    /// Puts down sixteen, the `len`-th tag as the last of them.
+    fn put(&mut self, len: usize, sixteen: u64) {
+        let index = (len / GRANULES_PER_WORD).wrapping_sub(1);
+        if let Some(word) = self.words.get_mut(index) {
+            *word = sixteen;
         }
     }
 
-    #[inline(never)]
-    fn encode_one(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::behind(out, 0);
-        writer.byte(self.tag(0));
-        writer.finish()
+    /// Puts down the last of `len` tags; they are in the highest nibbles of `held`.
+    fn finish(&mut self, len: usize, held: u64) {
+        let rest = len % GRANULES_PER_WORD;
+        let sixteen =
+            if rest > 0 { held >> GRANULES_PER_WORD.wrapping_sub(rest).wrapping_mul(4) } else { 0 };
+        self.put(len.wrapping_add(GRANULES_PER_WORD), sixteen);
+        self.len = len;
     }
+}
 
-    #[inline(never)]
-    fn encode_raw(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::behind(out, 0);
-        writer.byte(RAW);
-        self.words.iter().for_each(|word| writer.bytes(*word, size_of::<u64>()));
-        writer.finish()
+/// Tags one after the other.
+pub(super) struct TagIter<'a> {
+    tags: &'a Tags,
+    held: u64,
+    at: usize,
+}
+
+impl TagIter<'_> {
+    /// The next; 0 behind the last.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> u8 {
+        if self.at % GRANULES_PER_WORD == 0 {
+            self.held = self.tags.sixteen(self.at / GRANULES_PER_WORD);
+        }
+        self.at = self.at.wrapping_add(1);
+        let tag = self.held as u8 & 15;
+        self.held >>= 4;
+        tag
     }
 }
 
@@ -266,6 +396,21 @@ impl Iterator for Iter<'_> {
     fn next(&mut self) -> Option<usize> {
         Some(self.next_or_end()).filter(|at| *at < GRANULES)
     }
+}
+
+/// The runs of sixteen words.
+fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
+    let mut before = source.word(base) & 15;
+    // In each byte, of the granules in its place.
+    let mut counts = 0u64;
+    for i in 0..BLOCK_WORDS {
+        let word = source.word(base.wrapping_add(i));
+        let differs = nonzero_granules(word ^ (word << 4 | before));
+        before = word >> 60;
+        counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
+    }
+    let counts = (counts & BYTES).wrapping_add(counts >> 8 & BYTES);
+    (counts.wrapping_mul(0x0001_0001_0001_0001) >> 48).wrapping_add(1) as usize
 }
 
 /// The lowest bit of each granule, set where its tag is not 0.

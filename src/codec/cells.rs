@@ -3,10 +3,10 @@
 use super::{
     ALL_GRANULES,
     bits::{LANES, Reader, Writer},
-    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Iter},
+    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Iter, TagIter},
     canvas::{Blocks, Canvas},
     layout::Layout,
-    packed::{Packer, Unpacker},
+    packed::{self, Unpacker},
 };
 use crate::{
     error::{Error, Result},
@@ -59,15 +59,37 @@ impl Cell {
 
 /// The cells of a block that has a boundary; the first and the last may be parts of larger ones.
 struct Cells<'a> {
-    block: &'a Block,
     starts: Iter<'a>,
+    tags: TagIter<'a>,
+    /// Where the next cell begins, and whether with zeroes; that is asked of the tag where runs touch.
     begin: usize,
+    zero: bool,
+    alternates: bool,
+    /// There, the last cell's tag.
+    tag: u8,
 }
 
 impl<'a> Cells<'a> {
     #[inline(always)]
     fn new(block: &'a Block) -> Self {
-        Self { block, starts: block.starts.iter(false), begin: 0 }
+        Self {
+            starts: block.starts.iter(false),
+            tags: block.tags.iter(),
+            begin: 0,
+            zero: block.zero_first(),
+            alternates: block.alternates(),
+            tag: 0,
+        }
+    }
+
+    /// The tag of the cell that came last; to be asked for each of them, or for none. A cell whose run
+    /// lies behind the block has tag 0.
+    #[inline(always)]
+    fn tag(&mut self, cell: &Cell) -> u8 {
+        if self.alternates && cell.at < GRANULES {
+            self.tag = self.tags.next();
+        }
+        if cell.at < GRANULES { self.tag } else { 0 }
     }
 }
 
@@ -80,11 +102,18 @@ impl Iterator for Cells<'_> {
         if begin >= GRANULES {
             return None;
         }
-        let mut at = begin;
-        // Where runs alternate, all cells but the first have zeroes.
-        if begin > 0 && self.block.alternates() || self.block.tag(begin) == 0 {
-            at = self.starts.next_or_end();
+        if !self.alternates {
+            self.tag = self.tags.next();
+            self.zero = self.tag == 0;
         }
+        let mut at = begin;
+        if self.zero {
+            at = self.starts.next_or_end();
+            if !self.alternates {
+                self.tag = self.tags.next();
+            }
+        }
+        self.zero = true;
         self.begin = if at < GRANULES { self.starts.next_or_end() } else { at };
         Some(Cell { begin, at, end: self.begin })
     }
@@ -141,39 +170,34 @@ pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
 }
 
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
-    let mut writer = Writer::behind(out, head);
     match *layout.shapes.known() {
-        [shape] => write_tags(block, layout, shape, &mut writer),
-        _ => write_cells(block, layout, &mut writer),
+        // Then the tags of its cells are those of its runs.
+        [shape] if block.alternates() || shape.zeroes() == 0 => {
+            write_tags(block, layout, shape, out, head)
+        }
+        _ => write_cells(block, layout, out, head),
     }
-    writer.finish()
 }
 
 /// Writes the tags of cells of one shape.
 #[inline(never)]
-fn write_tags(block: &Block, layout: &Layout, shape: Shape, writer: &mut Writer<'_>) {
-    let mut packer = Packer::new(writer, layout.odd_even);
-    let (zeroes, skip) = (shape.zeroes(), usize::from(layout.skip));
-    // Where the cell's run begins, and where the next cell.
-    let mut at = zeroes.saturating_sub(skip);
-    let mut next = shape.len().wrapping_sub(skip);
-    while at < GRANULES {
-        packer.push(block.tag(at));
-        at = next.wrapping_add(zeroes);
-        next = next.wrapping_add(shape.len());
-    }
+fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head: usize) -> usize {
+    let mut writer = Writer::behind(out, head);
     // A cell whose run lies behind the block has a tag all the same.
-    if next.wrapping_sub(shape.len()) < GRANULES {
-        packer.push(0);
-    }
-    packer.finish();
+    let granules = GRANULES.wrapping_add(layout.skip.into());
+    let whole = granules.checked_rem(shape.len()).unwrap_or(0);
+    let extra = usize::from((1..=shape.zeroes()).contains(&whole));
+    let count = block.tags.len().wrapping_add(extra);
+    packed::write(&block.tags, count, layout.odd_even, &mut writer);
+    writer.finish()
 }
 
 /// Writes the numbers of the cells' shapes, and their tags.
 #[inline(never)]
-fn write_cells(block: &Block, layout: &Layout, writer: &mut Writer<'_>) {
+fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
+    let mut writer = Writer::behind(out, head);
     let shapes = &layout.shapes;
     let index_bits = index_bits(shapes.len.into());
     let (shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
@@ -181,13 +205,13 @@ fn write_cells(block: &Block, layout: &Layout, writer: &mut Writer<'_>) {
     // Cells of one shape come in rows: only where it changes is it looked for.
     let (mut shape, mut number) = (None, 0);
     let (mut held, mut count) = (0, 0usize);
-    for cell in Cells::new(block) {
+    let mut cells = Cells::new(block);
+    while let Some(cell) = cells.next() {
         if shape != Some(cell.shape()) || cell.is_last() {
             number = shapes.number_of(&cell);
             shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
         }
-        let tag = if cell.at < GRANULES { block.tag(cell.at) } else { 0 };
-        let value = number | tag >> shift << (index_bits & 7);
+        let value = number | cells.tag(&cell) >> shift << (index_bits & 7);
         held = held >> 8 | u64::from(value) << 56;
         count = count.wrapping_add(1);
         if count % LANES == 0 {
@@ -198,6 +222,7 @@ fn write_cells(block: &Block, layout: &Layout, writer: &mut Writer<'_>) {
     if rest > 0 {
         writer.numbers(held >> LANES.wrapping_sub(rest).wrapping_mul(8), width, rest);
     }
+    writer.finish()
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.

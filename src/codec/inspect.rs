@@ -34,6 +34,6 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
         (Form::Bytes(_), Format::Cells) => 4,
         (Form::Bytes(_), Format::One | Format::Raw) | (Form::Raw, _) => 5,
     };
-    let bytes = [one, inline, Some(costs.list), Some(costs.bitmap), costs.cells, Some(raw)];
+    let bytes = [one, inline, costs.list, costs.bitmap, costs.cells, Some(raw)];
     Choice { bytes, chosen }
 }

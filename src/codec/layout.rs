@@ -21,12 +21,12 @@ pub(super) struct Layout {
     pub(super) shapes: Shapes,
 }
 
-/// Bytes that a block of more than one run takes in each format that has runs.
+/// Bytes that a block of more than one run takes in each format that has runs; `None` where the format
+/// cannot say its tags, or has not been looked at since raw is shorter.
 #[derive(Clone, Copy)]
 pub(super) struct Costs {
-    pub(super) list: usize,
-    pub(super) bitmap: usize,
-    /// `None` where the format cannot say these tags.
+    pub(super) list: Option<usize>,
+    pub(super) bitmap: Option<usize>,
     pub(super) cells: Option<usize>,
 }
 
@@ -62,8 +62,9 @@ impl Layout {
             for (other, bytes) in [
                 (Format::Bitmap, costs.bitmap),
                 (Format::List, costs.list),
-                (Format::Cells, costs.cells.unwrap_or(usize::MAX)),
+                (Format::Cells, costs.cells),
             ] {
+                let bytes = bytes.unwrap_or(usize::MAX);
                 if bytes < len || bytes == len && !matches!(format, Format::Raw) {
                     (format, len) = (other, bytes);
                 }
@@ -76,23 +77,21 @@ impl Layout {
 
     #[inline(never)]
     fn costs(&mut self, block: &Block) -> Costs {
-        let boundaries = block.boundaries();
-        let mut tags = boundaries.wrapping_add(1);
-        (self.odd_even, self.parity) = (false, 0);
-        if block.alternates() {
-            let zero_first = block.tag(0) == 0;
-            tags = tags.wrapping_add(usize::from(!zero_first)) >> 1;
-            self.odd_even = packed::are_odd_even(block.tagged().map(|at| block.tag(at)));
-            let first = block.tagged().next().unwrap_or(0);
-            self.parity = block.tag(first) & 1;
+        if block.is_raw() {
+            return Costs { list: None, bitmap: None, cells: None };
         }
+        self.odd_even = block.alternates() && packed::are_odd_even(&block.tags);
+        self.parity = block.tags.sixteen(0) as u8 & 1;
+        let boundaries = block.boundaries();
         // A block of one run has no cells.
         let cells = if boundaries > 0 { cells::survey(block, self) } else { None };
+        let tags = block.tags.len();
         let nibbles = tags.wrapping_add(1) >> 1;
         let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;
+        let tag_bytes = if self.odd_even { thirds } else { nibbles };
         Costs {
-            list: boundaries.wrapping_add(nibbles).wrapping_add(2),
-            bitmap: (if self.odd_even { thirds } else { nibbles }).wrapping_add(BITMAP_BYTES + 1),
+            list: Some(boundaries.wrapping_add(nibbles).wrapping_add(2)),
+            bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
             cells: cells.map(|count| self.cells_bytes(count)),
         }
     }

@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
 };
-use block::{BLOCK_WORDS, Block};
+use block::{BLOCK_WORDS, Block, Format};
 use canvas::Blocks;
 use layout::Layout;
 
@@ -52,7 +52,6 @@ pub(crate) enum Form {
 
 /// A page's tags, looked through. Holds one block, never a whole large page.
 pub(crate) struct Encoder<P: PageSize> {
-    /// Of a 4 KiB page all there is.
     block: Block,
     layout: Layout,
     page: PhantomData<P>,
@@ -113,7 +112,10 @@ impl<P: PageSize> Encoder<P> {
                 self.look_at(source, number);
             }
             let rest = out.get_mut(at..)?;
-            let len = self.block.encode(&self.layout, rest);
+            let len = match self.layout.format() {
+                Format::Raw => block::encode_raw(source, number, rest),
+                _ => self.block.encode(&self.layout, rest),
+            };
             rest.get(len..)?;
             at = at.saturating_add(len);
         }

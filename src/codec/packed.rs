@@ -7,6 +7,7 @@
 use super::{
     ALL_GRANULES,
     bits::{Reader, Writer},
+    block::Tags,
 };
 use crate::error::Result;
 
@@ -32,54 +33,32 @@ fn alternating(parity: u64) -> u64 {
 }
 
 /// True if tags are alternately odd and even. Others show it soon.
-pub(super) fn are_odd_even(mut tags: impl Iterator<Item = u8>) -> bool {
-    let mut expected = None;
-    tags.all(|tag| tag & 1 == core::mem::replace(expected.get_or_insert(tag & 1), !tag & 1))
+pub(super) fn are_odd_even(tags: &Tags) -> bool {
+    let lowest = alternating(tags.sixteen(0) & 1);
+    (0..tags.len()).step_by(LANES).zip(0usize..).all(|(at, index)| {
+        let those = match tags.len().wrapping_sub(at) {
+            rest @ 0..LANES => !(u64::MAX << rest.wrapping_mul(4)),
+            _ => u64::MAX,
+        };
+        (tags.sixteen(index) ^ lowest) & ALL_GRANULES & those == 0
+    })
 }
 
-/// Writes tags.
-pub(super) struct Packer<'w, 'a> {
-    writer: &'w mut Writer<'a>,
-    three: bool,
-    /// The last of them, in the highest nibbles.
-    held: u64,
-    count: usize,
-}
-
-impl<'w, 'a> Packer<'w, 'a> {
-    /// Of three bits where `three` says so, else of four; those begin between bytes.
-    #[inline(always)]
-    pub(super) fn new(writer: &'w mut Writer<'a>, three: bool) -> Self {
-        Self { writer, three, held: 0, count: 0 }
-    }
-
-    #[inline(always)]
-    pub(super) fn push(&mut self, tag: u8) {
-        self.held = self.held >> 4 | u64::from(tag) << 60;
-        self.count = self.count.wrapping_add(1);
-        if self.count % LANES == 0 {
-            self.flush(self.held, LANES);
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn finish(mut self) {
-        let rest = self.count % LANES;
-        if rest > 0 {
-            self.flush(self.held >> LANES.wrapping_sub(rest).wrapping_mul(4), rest);
-        }
-    }
-
-    #[inline(never)]
-    fn flush(&mut self, tags: u64, count: usize) {
-        if self.three {
-            let mut packed = tags >> 1 & ALL_GRANULES.wrapping_mul(7);
+/// Writes the first `count` tags: of three bits where `three` says so, else of four; those begin
+/// between bytes.
+#[inline(never)]
+pub(super) fn write(tags: &Tags, count: usize, three: bool, writer: &mut Writer<'_>) {
+    for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
+        let sixteen = tags.sixteen(index);
+        let rest = count.wrapping_sub(at).min(LANES);
+        if three {
+            let mut packed = sixteen >> 1 & ALL_GRANULES.wrapping_mul(7);
             for (shift, stays) in STEPS.into_iter().rev() {
                 packed = packed & stays | packed >> shift & moves(shift, stays);
             }
-            self.writer.bits(packed, count.wrapping_mul(3));
+            writer.bits(packed, rest.wrapping_mul(3));
         } else {
-            self.writer.bytes(tags, count.wrapping_add(1) >> 1);
+            writer.bytes(sixteen, rest.wrapping_add(1) >> 1);
         }
     }
 }

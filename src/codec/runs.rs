@@ -5,7 +5,7 @@ use super::{
     block::{BITMAP, Block, LIST, QUARTERS},
     canvas::{Blocks, Canvas},
     layout::Layout,
-    packed::{Packer, Unpacker},
+    packed::{self, Unpacker},
 };
 use crate::{
     error::{Error, Result},
@@ -22,10 +22,10 @@ const ZERO_FIRST: u8 = 2;
 const ODD_EVEN: u8 = 4;
 
 fn flags(block: &Block) -> u8 {
-    match (block.alternates(), block.tag(0)) {
+    match (block.alternates(), block.zero_first()) {
         (false, _) => 0,
-        (true, 0) => ALTERNATES | ZERO_FIRST,
-        (true, _) => ALTERNATES,
+        (true, false) => ALTERNATES,
+        (true, true) => ALTERNATES | ZERO_FIRST,
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn encode_list(block: &Block, out: &mut [u8]) -> usize {
     // Fewer than 127, or a list would not be the shortest.
     writer.byte(block.boundaries() as u8);
     block.starts.iter(false).for_each(|at| writer.byte(at as u8));
-    write_tags(block, false, &mut writer);
+    packed::write(&block.tags, block.tags.len(), false, &mut writer);
     writer.finish()
 }
 
@@ -48,15 +48,8 @@ pub(super) fn encode_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> u
     if layout.odd_even {
         writer.bits(layout.parity.into(), 1);
     }
-    write_tags(block, layout.odd_even, &mut writer);
+    packed::write(&block.tags, block.tags.len(), layout.odd_even, &mut writer);
     writer.finish()
-}
-
-#[inline(never)]
-fn write_tags(block: &Block, odd_even: bool, writer: &mut Writer<'_>) {
-    let mut packer = Packer::new(writer, odd_even);
-    block.tagged().for_each(|at| packer.push(block.tag(at)));
-    packer.finish();
 }
 
 #[inline(never)]
