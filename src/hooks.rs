@@ -88,7 +88,7 @@ impl<H: Host, P: PageSize> KeepTags for TagStore<H, P> {
     }
 
     fn restore_page(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        self.restore(entry, tags)
+        self.restore_one(entry, tags)
     }
 
     fn has_tags(&self, entry: SwapEntry) -> bool {

@@ -13,11 +13,11 @@
 //! Payloads are aligned to 4, so a pointer keeps all its bits but two zeroes at the
 //! bottom (KASAN tags, 52-bit addresses), and still points into the object (kmemleak).
 
-use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
+use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
 
 use crate::{
     codec::{self, Encoder, Form, InlineCode},
-    error::{Error, Result},
+    error::Result,
     host::{AllocFlags, Host},
     index::Word,
     pool::Reserve,
@@ -52,8 +52,9 @@ fn kind(word: Word) -> Option<Kind> {
     }
 }
 
-fn inline_word(code: InlineCode) -> Word {
-    core::ptr::without_provenance_mut((code.bits() << 2) as usize | INLINE)
+fn inline_record(code: InlineCode) -> Record {
+    let word = NonZero::<usize>::MIN | (code.bits() << 2) as usize | INLINE;
+    Record(NonNull::dangling().with_addr(word))
 }
 
 /// The tag of the lowest granule of a word.
@@ -68,18 +69,18 @@ pub(crate) fn is_inline(word: Word) -> bool {
 
 /// A record that no index refers to yet, or no more.
 #[must_use = "a record that is dropped leaks its payload"]
-pub(crate) struct Record(Word);
+pub(crate) struct Record(NonNull<u8>);
 
 impl Record {
     /// The word to put into a slot; the index owns the record now.
     pub(crate) fn into_word(self) -> Word {
-        self.0
+        self.0.as_ptr()
     }
 
     /// # Safety
     /// The word came out of an index that owned it, and no one else has it.
     pub(crate) unsafe fn from_word(word: Word) -> Option<Self> {
-        (!word.is_null()).then_some(Self(word))
+        NonNull::new(word).map(Self)
     }
 }
 
@@ -120,22 +121,22 @@ impl<H: Host, P: PageSize> Records<H, P> {
         self.reserve.len(host).saturating_mul(Self::RAW_LAYOUT.size())
     }
 
-    /// A record of the tags of `source`. [`Error::NoMemory`] where it needs a payload and
-    /// neither the host nor the reserve has one.
-    #[inline]
+    /// A record of the tags of `source`. `None` where it needs a payload and neither the host
+    /// nor the reserve has one.
+    #[inline(always)]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
-    ) -> Result<Record> {
+    ) -> Option<Record> {
         // Most pages that go to swap have one tag: they need no encoder.
         let first = source.word(0);
         let tag = first & TAG_MASK;
         if first == tag.wrapping_mul(EVERY_GRANULE)
             && (1..P::WORDS).all(|i| source.word(i) == first)
         {
-            return Ok(Record(inline_word(InlineCode::from_bits(tag))));
+            return Some(inline_record(InlineCode::from_bits(tag)));
         }
         self.create_coded(host, source, flags)
     }
@@ -147,16 +148,16 @@ impl<H: Host, P: PageSize> Records<H, P> {
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
-    ) -> Result<Record> {
+    ) -> Option<Record> {
         let mut encoder = Encoder::<P>::new();
         match encoder.read(source) {
-            Form::Inline(code) => Ok(Record(inline_word(code))),
+            Form::Inline(code) => Some(inline_record(code)),
             Form::Bytes(len) => {
                 let Some(payload) = self.alloc_encoded(host, len, flags) else {
                     return self.create_raw(host, source, flags);
                 };
                 let (kind, head) = if len <= OBJECT_MAX { (SLAB, 0) } else { (SIZED, SIZE_BYTES) };
-                let record = Record(payload.cast::<u8>().as_ptr().map_addr(|a| a | kind));
+                let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
                 let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
                 if encoder.write(source, bytes.get_mut(head..).unwrap_or_default()).is_none() {
@@ -164,7 +165,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                     self.free(host, record);
                     return self.create_raw(host, source, flags);
                 }
-                Ok(record)
+                Some(record)
             }
             Form::Raw => self.create_raw(host, source, flags),
         }
@@ -207,10 +208,9 @@ impl<H: Host, P: PageSize> Records<H, P> {
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
-    ) -> Result<Record> {
+    ) -> Option<Record> {
         let layout = Self::RAW_LAYOUT;
-        let payload =
-            host.alloc(layout, flags).or_else(|| self.reserve.pop(host)).ok_or(Error::NoMemory)?;
+        let payload = host.alloc(layout, flags).or_else(|| self.reserve.pop(host))?;
         self.direct.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
         // follows initialise it.
@@ -218,7 +218,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         // SAFETY: as above.
         let bytes = unsafe { bytes_mut(payload, layout.size()) };
         (0..P::WORDS).for_each(|i| bytes.set_word(i, source.word(i)));
-        Ok(Record(payload.as_ptr().map_addr(|a| a | RAW)))
+        Some(Record(payload.map_addr(|a| a | RAW)))
     }
 
     /// Writes the tags of a record to `sink` if they are one tag, as most are.
@@ -274,7 +274,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Wipes a record and lets go of its payload. Called with no lock held.
     #[inline(never)]
     pub(crate) fn free(&self, host: &H, record: Record) {
-        match kind(record.0) {
+        match kind(record.into_word()) {
             None | Some(Kind::Inline(_)) => {}
             // SAFETY: a record owns its payload, and it is consumed here.
             Some(Kind::Slab(object)) => unsafe { self.slabs.free(host, object) },

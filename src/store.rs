@@ -84,7 +84,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         flags: AllocFlags,
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
-        let record = self.records.create(self.host(), tags, flags)?;
+        let record = self.records.create(self.host(), tags, flags).ok_or(Error::NoMemory)?;
         self.insert(entry, record.into_word(), flags)
     }
 
@@ -92,7 +92,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         let stored = self.index.insert(entry, word, flags);
         // What was replaced, or, after an error, the record itself.
         self.release(stored.unwrap_or(word));
-        stored.map(drop)
+        stored.map(drop).ok_or(Error::NoMemory)
     }
 
     /// Writes the tags stored under `entry` to `tags` and keeps the record: it may be
@@ -109,6 +109,12 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             Some(word) => self.restore_word(entry, word, tags),
             None => self.walk_and_restore(entry, tags),
         }
+    }
+
+    /// [`restore`](Self::restore) where something else needs the stack.
+    #[inline(never)]
+    pub(crate) fn restore_one(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        self.restore(entry, tags)
     }
 
     /// What `restore` does where no hint leads to the entry.
@@ -139,7 +145,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
     #[inline(never)]
     fn restore_locked(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        let Some(leaf) = self.index.find(entry) else { return false };
+        let Some(leaf) = self.index.lock_leaf(entry) else { return false };
         let word = leaf.get(entry.raw());
         if is_inline(word) {
             drop(leaf);
@@ -221,26 +227,50 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if range.len() > 1 {
             return self.save_staged(range, page, flags);
         }
-        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
+        let Some(tags) = page(0) else { return Ok(()) };
+        let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
+        self.insert(range.first(), record.into_word(), flags)
     }
 
+    #[inline]
     fn save_staged<S: TagSource>(
         &self,
         range: EntryRange,
         mut page: impl FnMut(u64) -> Option<S>,
         flags: AllocFlags,
     ) -> Result<()> {
-        let staged = Staged::new(&self.index, range);
-        let result = (0..range.len())
-            .filter_map(|i| Some((range.get(i)?, page(i)?)))
-            .try_for_each(|(entry, tags)| {
-                let word = self.records.create(self.host(), &tags, flags)?.into_word();
-                staged.insert(entry, word, flags).inspect_err(|_| self.release(word))
-            })
-            .and_then(|()| staged.exchange(flags));
+        let mut staged = Staged::new();
+        let mut result = Ok(());
+        for index in 0..range.len() {
+            if let (Some(entry), Some(tags)) = (range.get(index), page(index)) {
+                result = self.stage(&mut staged, entry, &tags, flags);
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+        let result = result.and_then(|()| self.index.exchange(&staged, flags));
         // What was replaced, or, after an error, what was staged.
-        staged.finish(|word| self.release(word));
+        self.index.end_staging(staged, |word| self.release(word));
         result
+    }
+
+    /// A record of the tags of a page, the encoder's stack given back.
+    #[inline(never)]
+    fn encode_one(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
+        self.records.create(self.host(), tags, flags)
+    }
+
+    #[inline(always)]
+    fn stage<'a>(
+        &'a self,
+        staged: &mut Staged<'a, H>,
+        entry: SwapEntry,
+        tags: &impl TagSource,
+        flags: AllocFlags,
+    ) -> Result<()> {
+        let word = self.encode_one(tags, flags).ok_or(Error::NoMemory)?.into_word();
+        self.index.stage(staged, entry, word, flags).inspect_err(|_| self.release(word))
     }
 
     /// Restores a folio: for each slot `i` of `range` with a record, writes it to

@@ -3,15 +3,15 @@
 use core::ptr::NonNull;
 
 use super::{
+    Index,
     guard::PIN,
     leaf::Word,
-    memory::{Kit, Memory},
+    memory::Kit,
     node::{Child, Node, key, level_for},
-    tree::{Place, Root, Visit},
+    tree::Place,
 };
 use crate::{
     entry::OFFSET_MAX,
-    error::Result,
     host::{AllocFlags, Host},
     pool::Ref,
     sync::{Ordering, spin_loop},
@@ -26,158 +26,139 @@ pub(super) enum Then {
     Pin,
 }
 
-/// What to do at a position once there is room.
-#[derive(Clone, Copy)]
-pub(super) struct Job {
-    pub(super) position: u64,
-    pub(super) word: Word,
-    pub(super) then: Then,
+/// What to do at a position once there is room, and the memory gathered for that.
+struct Job<'a, H: Host> {
+    position: u64,
+    word: Word,
+    then: Then,
+    kit: Kit<'a, H>,
 }
 
-impl<H: Host> Root<H> {
+impl<H: Host> Index<H> {
     /// Does `then` under the lock of the leaf of `position` once it can hold `word`: links
     /// one where there is none, widens one that is too narrow. Returns the word that was
-    /// replaced, or null.
+    /// replaced, or null; `None`, and the index is as before, where there is no memory.
+    // What it calls is not inlined: none needs stack while another does.
     #[inline(never)]
-    pub(super) fn with_room<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
+    pub(super) fn with_room(
+        &self,
         position: u64,
         word: Word,
         then: Then,
         flags: AllocFlags,
-    ) -> Result<Word> {
-        let mut kit = Kit::new(shared);
-        let job = Job { position, word, then };
+    ) -> Option<Word> {
+        let mut job = Job { position, word, then, kit: Kit::new(self) };
         loop {
-            let done = match self.walk(shared, position) {
-                Place::Child(visit) => match visit.child.leaf(shared) {
-                    Some(leaf) if leaf.holds(word) => self.do_there(shared, &visit, job),
+            match self.walk(position) {
+                Place::Child(visit) => match visit.child.leaf(&self.memory) {
+                    Some(leaf) if leaf.holds(word) => {
+                        if let Some(done) = job.do_there(visit.node, visit.level, visit.child) {
+                            return done;
+                        }
+                    }
                     Some(_) => {
-                        kit.fill(0, word, flags)?;
-                        self.widen(shared, &visit, &mut kit, job)
+                        job.kit.fill(0, word, flags)?;
+                        job.widen(visit.node, visit.level, visit.child);
                     }
                     None if visit.valid() => {
-                        kit.fill(visit.level.wrapping_sub(1), word, flags)?;
-                        self.link(shared, &visit, &mut kit, job)
+                        job.kit.fill(visit.level.wrapping_sub(1), word, flags)?;
+                        if job.link(visit.node, visit.level) {
+                            return Some(core::ptr::null_mut());
+                        }
                     }
-                    None => None,
+                    None => {}
                 },
                 Place::Empty => {
                     let level = level_for(position & OFFSET_MAX);
-                    kit.fill(level, word, flags)?;
-                    self.plant(shared, level, &mut kit, job)
+                    job.kit.fill(level, word, flags)?;
+                    if job.plant(level) {
+                        return Some(core::ptr::null_mut());
+                    }
                 }
                 Place::TooLow(top, level) => {
                     // One node to grow by; those below it are asked for once it stands,
                     // so ask for all now: an error must leave the tree as it was.
                     let target = level_for(position & OFFSET_MAX);
                     let nodes = target.wrapping_sub(level).wrapping_add(target.wrapping_sub(1));
-                    kit.fill(nodes, word, flags)?;
-                    self.grow(shared, top, level, position, &mut kit);
-                    None
+                    job.kit.fill(nodes, word, flags)?;
+                    job.grow(top, level);
                 }
-            };
-            if let Some(result) = done {
-                return result;
             }
             spin_loop();
         }
     }
+}
 
-    /// Locks the leaf and does the job there.
+impl<'a, H: Host> Job<'a, H> {
+    /// Locks the leaf that a visit found and does the job there.
     #[inline(never)]
-    fn do_there<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        visit: &Visit<'a, H>,
-        job: Job,
-    ) -> Option<Result<Word>> {
-        self.try_lock(shared, visit).map(|guard| guard.finish(job))
+    fn do_there(&self, node: Ref<'a, Node<H>>, level: u32, child: Child) -> Option<Option<Word>> {
+        let guard = self.kit.index.try_lock(node, level, child, self.position)?;
+        Some(match self.then {
+            // The leaf was seen to hold it, and gets no narrower.
+            Then::Replace => guard.replace_known(self.position, self.word),
+            Then::Pin => guard.pin().then_some(core::ptr::null_mut()),
+        })
     }
 
-    /// Locks a leaf, puts the kit's in its place, and does the job there.
+    /// Locks the leaf that a visit found and puts the kit's in its place.
     #[inline(never)]
-    fn widen<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        visit: &Visit<'a, H>,
-        kit: &mut Kit<'a, H>,
-        job: Job,
-    ) -> Option<Result<Word>> {
-        let wide = kit.leaf()?;
-        match self.try_lock(shared, visit) {
-            Some(mut guard) => {
-                guard.widen(wide);
-                Some(guard.finish(job))
-            }
-            None => {
-                kit.put_back(wide);
-                None
-            }
+    fn widen(&mut self, node: Ref<'a, Node<H>>, level: u32, child: Child) {
+        let Some(guard) = self.kit.index.try_lock(node, level, child, self.position) else {
+            return;
+        };
+        match self.kit.leaf() {
+            Some(wide) => guard.widen(wide),
+            None => guard.unlock(),
         }
     }
 
-    /// Links a chain of nodes and a leaf, with the job done in it, under the null child that
-    /// `visit` saw.
+    /// Links a chain of nodes and a leaf, with the job done in it, under the null child of a node
+    /// of `level`; true if it was null still.
     #[inline(never)]
-    fn link<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        visit: &Visit<'a, H>,
-        kit: &mut Kit<'a, H>,
-        job: Job,
-    ) -> Option<Result<Word>> {
-        let _state = visit.node.state.lock(&shared.host);
-        let word = visit.node.child(visit.level, visit.position);
+    fn link(&mut self, node: Ref<'a, Node<H>>, level: u32) -> bool {
+        let _state = node.get().state.lock(self.kit.index.host());
+        let word = node.child(level, self.position);
         // Relaxed: it changes from null under `state` only.
-        if !visit.still_placed() || !word.load(Ordering::Relaxed).is_null() {
-            return None;
+        if !node.still_above(level, self.position) || !word.load(Ordering::Relaxed).is_null() {
+            return false;
         }
-        let chain = Chain::build(visit.level, Some(visit.node), kit, job)?;
-        visit.node.add_child();
+        let Some(chain) = self.chain(level, Some(node)) else { return false };
+        node.add_child();
         // Release: publishes the chain. INVARIANT: null to a child under `state`.
         word.store(chain.child.0, Ordering::Release);
-        chain.give_keys(shared, job.position);
-        Some(Ok(core::ptr::null_mut()))
+        self.give_keys(chain);
+        true
     }
 
     /// Makes a chain with a leaf, with the job done in it, the whole tree, where the tree is
-    /// empty.
+    /// empty; true if it was.
     #[inline(never)]
-    fn plant<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        level: u32,
-        kit: &mut Kit<'a, H>,
-        job: Job,
-    ) -> Option<Result<Word>> {
-        let _root = self.lock.lock(&shared.host);
-        if !self.top.load(Ordering::Relaxed).is_null() {
-            return None;
+    fn plant(&mut self, level: u32) -> bool {
+        let index = self.kit.index;
+        let root = index.root(self.position);
+        let _root = root.lock.lock(index.host());
+        if !root.top.load(Ordering::Relaxed).is_null() {
+            return false;
         }
-        let chain = Chain::build(level.wrapping_add(1), None, kit, job)?;
-        self.store_top(chain.top?, level);
-        chain.give_keys(shared, job.position);
-        Some(Ok(core::ptr::null_mut()))
+        let Some(chain) = self.chain(level.wrapping_add(1), None) else { return false };
+        let Some(top) = chain.top else { return false };
+        root.store_top(top, level);
+        self.give_keys(chain);
+        true
     }
 
     /// Puts one node above the top, so that the tree holds higher offsets.
     #[inline(never)]
-    fn grow(
-        &self,
-        shared: &Memory<H>,
-        old: Ref<'_, Node<H>>,
-        level: u32,
-        position: u64,
-        kit: &mut Kit<'_, H>,
-    ) {
-        let _root = self.lock.lock(&shared.host);
-        if !self.is_top(shared, old, level) {
+    fn grow(&mut self, old: Ref<'a, Node<H>>, level: u32) {
+        let index = self.kit.index;
+        let root = index.root(self.position);
+        let _root = root.lock.lock(index.host());
+        if !root.is_top(&index.memory, old, level) {
             return;
         }
-        let Some(node) = kit.node() else { return };
-        let first = position & !OFFSET_MAX;
+        let Some(node) = self.kit.node() else { return };
+        let first = self.position & !OFFSET_MAX;
         let level = level.wrapping_add(1);
         node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
         node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Relaxed);
@@ -185,41 +166,23 @@ impl<H: Host> Root<H> {
         // A remover of `old` that waits for the root's lock looks at the parent again
         // once it has it. Release: it locks the parent next.
         old.parent.store(node.as_ptr().as_ptr(), Ordering::Release);
-        self.store_top(node, level);
+        root.store_top(node, level);
         // INVARIANT: keyed once linked.
         node.key.store(key(level, first), Ordering::Release);
     }
-}
 
-/// Nodes that lead to one leaf, laid down to be linked in one step: a tree never
-/// shows a node that leads nowhere, nor a leaf that is empty.
-struct Chain<'a, H: Host> {
-    /// What the place above links to.
-    child: Child,
-    /// The highest node, unless the place above is the leaf's own node.
-    top: Option<Ref<'a, Node<H>>>,
-    /// The leaf's node, the place above or the lowest of the chain.
-    node: Ref<'a, Node<H>>,
-}
-
-impl<'a, H: Host> Chain<'a, H> {
     /// A chain to be linked below a node of level `above`, the job done in its leaf. Empty-handed
     /// where the kit is short, which callers have seen to.
-    fn build(
-        above: u32,
-        parent: Option<Ref<'a, Node<H>>>,
-        kit: &mut Kit<'a, H>,
-        job: Job,
-    ) -> Option<Self> {
-        if !kit.has(above.wrapping_sub(1)) {
+    fn chain(&mut self, above: u32, parent: Option<Ref<'a, Node<H>>>) -> Option<Chain<'a, H>> {
+        if !self.kit.has(above.wrapping_sub(1)) {
             return None;
         }
-        let position = job.position;
+        let position = self.position;
         let mut top = None;
         let mut lowest = parent;
         let mut level = above.wrapping_sub(1);
         while level > 0 {
-            let node = kit.node()?;
+            let node = self.kit.node()?;
             node.parent.store(
                 lowest.map_or(core::ptr::null_mut(), |p| p.as_ptr().as_ptr()),
                 Ordering::Relaxed,
@@ -233,15 +196,15 @@ impl<'a, H: Host> Chain<'a, H> {
             lowest = Some(node);
             level = level.wrapping_sub(1);
         }
-        let leaf = kit.leaf()?;
+        let leaf = self.kit.leaf()?;
         let node = lowest?;
         // INVARIANT: noted before the leaf's word can be found.
-        kit.shared.hints.note(position, node.as_ptr());
+        self.kit.index.memory.hints.note(position, node.as_ptr());
         // Nobody else knows of the leaf, and with its word null nobody else uses the count.
         // INVARIANT: above 0, as it must be for a leaf that is not locked.
-        let count = match job.then {
+        let count = match self.then {
             Then::Replace => {
-                leaf.swap(position, job.word);
+                leaf.swap(position, self.word);
                 1
             }
             Then::Pin => PIN,
@@ -255,25 +218,36 @@ impl<'a, H: Host> Chain<'a, H> {
                 Child::from_node(top.as_ptr())
             }
         };
-        Some(Self { child, top, node })
+        Some(Chain { child, top, node })
     }
 
-    /// Gives the chain's nodes their keys, now that they are linked. The place above is locked.
-    fn give_keys(self, shared: &Memory<H>, position: u64) {
+    /// Gives a chain's nodes their keys, now that they are linked. The place above is locked.
+    fn give_keys(&self, chain: Chain<'a, H>) {
         // The node above the chain has its key already.
-        let Some(top) = self.top else { return };
+        let Some(top) = chain.top else { return };
         // The leaf's own node comes last: until it has its key nobody can lock the leaf, so
         // nobody takes the chain apart again while this goes through it.
-        let mut node = self.node;
+        let mut node = chain.node;
         let mut level = 1u32;
         while node.as_ptr() != top.as_ptr() {
             let Some(parent) = NonNull::new(node.parent.load(Ordering::Relaxed)) else { break };
-            node = shared.node(parent);
+            node = self.kit.index.memory.node(parent);
             level = level.wrapping_add(1);
             // Release: publishes the node to readers that got hold of it before.
-            node.key.store(key(level, position), Ordering::Release);
+            node.key.store(key(level, self.position), Ordering::Release);
         }
         // Release: as above.
-        self.node.key.store(key(1, position), Ordering::Release);
+        chain.node.key.store(key(1, self.position), Ordering::Release);
     }
+}
+
+/// Nodes that lead to one leaf, laid down to be linked in one step: a tree never
+/// shows a node that leads nowhere, nor a leaf that is empty.
+struct Chain<'a, H: Host> {
+    /// What the place above links to.
+    child: Child,
+    /// The highest node, unless the place above is the leaf's own node.
+    top: Option<Ref<'a, Node<H>>>,
+    /// The leaf's node, the place above or the lowest of the chain.
+    node: Ref<'a, Node<H>>,
 }

@@ -1,14 +1,11 @@
 //! A locked leaf.
 
 use super::{
-    grow::{Job, Then},
+    Index,
     leaf::{Leaf, Word},
-    memory::Memory,
     node::{Child, FANOUT, Node},
-    tree::Root,
 };
 use crate::{
-    error::{Error, Result},
     host::{Entered, Host},
     pool::Ref,
     sync::Ordering,
@@ -23,10 +20,10 @@ use crate::{
 /// # Invariants
 /// The word of the leaf in `node` is `leaf` with `LOCK` set, by us.
 pub(crate) struct LeafGuard<'a, H: Host> {
-    shared: &'a Memory<H>,
-    root: &'a Root<H>,
+    index: &'a Index<H>,
     node: Ref<'a, Node<H>>,
     leaf: Leaf<'a>,
+    /// One of the leaf's positions, the one that was looked for.
     position: u64,
     /// Undoes the `enter` before the lock was taken.
     cookie: H::Cookie,
@@ -37,15 +34,19 @@ pub(super) const PIN: u16 = 128;
 
 impl<'a, H: Host> LeafGuard<'a, H> {
     pub(super) fn new(
-        shared: &'a Memory<H>,
-        root: &'a Root<H>,
+        index: &'a Index<H>,
         node: Ref<'a, Node<H>>,
         leaf: Leaf<'a>,
         position: u64,
         entered: Entered<'a, H>,
     ) -> Self {
         // INVARIANT: the CPU is ours until the guard drops.
-        Self { shared, root, node, leaf, position, cookie: entered.into_cookie() }
+        Self { index, node, leaf, position, cookie: entered.into_cookie() }
+    }
+
+    /// The position that was looked for, or, by [`Index::next_leaf`], found.
+    pub(super) fn position(&self) -> u64 {
+        self.position
     }
 
     /// The word in the slot of `position`, which lies in this leaf.
@@ -113,27 +114,13 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         replaced
     }
 
-    /// Does what room was made for, and unlocks the leaf, which is not empty after that.
-    #[inline(always)]
-    pub(super) fn finish(mut self, job: Job) -> Result<Word> {
-        match job.then {
-            // The leaf was made to hold it.
-            Then::Replace => self.replace_known(job.position, job.word).ok_or(Error::NoMemory),
-            Then::Pin => {
-                let pinned = self.pin();
-                self.unlock();
-                pinned.map(|()| core::ptr::null_mut())
-            }
-        }
-    }
-
     /// Unlocks the leaf, whose count is not 0.
     #[inline]
-    fn unlock(self) {
+    pub(super) fn unlock(self) {
         // What its drop does to a leaf that stays.
         let guard = core::mem::ManuallyDrop::new(self);
         guard.release();
-        guard.shared.host.exit(guard.cookie);
+        guard.index.host().exit(guard.cookie);
     }
 
     #[inline]
@@ -143,8 +130,8 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
     }
 
-    /// Moves all words to `wide`, an unused leaf, which takes this one's place.
-    pub(super) fn widen(&mut self, wide: Leaf<'a>) {
+    /// Moves all words to `wide`, an unused leaf, which takes this one's place, and unlocks it.
+    pub(super) fn widen(mut self, wide: Leaf<'a>) {
         for position in 0..FANOUT as u64 {
             wide.swap(position, self.leaf.load(position, Ordering::Relaxed));
         }
@@ -153,23 +140,27 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         let word = Child::from_leaf(wide).locked();
         self.node.child(1, self.position).store(word.0, Ordering::Release);
         {
-            let _state = self.node.get().state.lock(&self.shared.host);
+            let _state = self.node.get().state.lock(self.index.host());
             self.node.bump_version();
         }
         for position in 0..FANOUT as u64 {
             narrow.swap(position, core::ptr::null_mut());
         }
+        let memory = &self.index.memory;
+        self.unlock();
         // SAFETY: out of the tree, and emptied.
-        unsafe { self.shared.give_leaf(narrow) };
+        unsafe { memory.give_leaf(narrow) };
     }
 
-    /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records.
-    ///
-    /// [`Error::NoMemory`] where 511 callers have pinned it at once.
-    pub(crate) fn pin(&mut self) -> Result<()> {
-        let pinned = self.count().checked_add(PIN).ok_or(Error::NoMemory)?;
-        self.set_count(pinned);
-        Ok(())
+    /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records, and unlocks
+    /// it. False where 511 callers have pinned it at once, and there is no room for one more.
+    pub(super) fn pin(mut self) -> bool {
+        let pinned = self.count().checked_add(PIN);
+        if let Some(pinned) = pinned {
+            self.set_count(pinned);
+        }
+        self.unlock();
+        pinned.is_some()
     }
 
     /// Undoes one [`pin`](Self::pin).
@@ -179,7 +170,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
 
     /// Notes the leaf's node for those who look for its positions.
     pub(super) fn note(&self) {
-        self.shared.hints.note(self.position, self.node.as_ptr());
+        self.index.memory.hints.note(self.position, self.node.as_ptr());
     }
 
     /// True if `position` is one of this leaf's.
@@ -197,9 +188,9 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         // What its drop does, but for giving the leaf back.
         let mut guard = core::mem::ManuallyDrop::new(self);
         guard.set_count(0);
-        guard.root.unlink(guard.shared, guard.node, guard.position);
-        guard.shared.host.exit(guard.cookie);
-        Detached { shared: guard.shared, leaf: guard.leaf }
+        guard.index.unlink(guard.node, guard.position);
+        guard.index.host().exit(guard.cookie);
+        Detached { index: guard.index, leaf: guard.leaf }
     }
 
     fn count(&self) -> u16 {
@@ -215,32 +206,26 @@ impl<H: Host> Drop for LeafGuard<'_, H> {
     #[inline]
     fn drop(&mut self) {
         if self.count() == 0 {
-            unlink(self.shared, self.root, self.node, self.leaf, self.position);
+            unlink(self.index, self.node, self.leaf, self.position);
         } else {
             self.release();
         }
-        self.shared.host.exit(self.cookie);
+        self.index.host().exit(self.cookie);
     }
 }
 
 /// Unlinks a locked leaf without records. Its guard's parts one by one, so that a guard
 /// need not lie in memory.
 #[inline(never)]
-fn unlink<H: Host>(
-    shared: &Memory<H>,
-    root: &Root<H>,
-    node: Ref<'_, Node<H>>,
-    leaf: Leaf<'_>,
-    position: u64,
-) {
-    root.unlink(shared, node, position);
+fn unlink<H: Host>(index: &Index<H>, node: Ref<'_, Node<H>>, leaf: Leaf<'_>, position: u64) {
+    index.unlink(node, position);
     // SAFETY: from the leaves' pool, out of the tree, and without records: empty.
-    unsafe { shared.give_leaf(leaf) };
+    unsafe { index.memory.give_leaf(leaf) };
 }
 
 /// A leaf that is in no tree any more, with the records that were in it.
 pub(crate) struct Detached<'a, H: Host> {
-    shared: &'a Memory<H>,
+    index: &'a Index<H>,
     leaf: Leaf<'a>,
 }
 
@@ -251,6 +236,6 @@ impl<H: Host> Detached<'_, H> {
     pub(crate) fn for_each(self, each: &mut impl FnMut(Word)) {
         self.leaf.empty(each);
         // SAFETY: from the leaves' pool, out of the tree, and empty now.
-        unsafe { self.shared.give_leaf(self.leaf) };
+        unsafe { self.index.memory.give_leaf(self.leaf) };
     }
 }

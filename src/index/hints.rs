@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::{STAGED, node::Node};
+use super::node::Node;
 use crate::{
     host::Host,
     sync::{AtomicPtr, Ordering},
@@ -39,11 +39,8 @@ impl<H: Host> Hints<H> {
 
     /// Notes the node above the leaf of `position`, which has been linked.
     pub(super) fn note(&self, position: u64, node: NonNull<Node<H>>) {
-        // No one looks for staged words here, and they are not to be in the way.
-        if position & STAGED == 0 {
-            // INVARIANT: of the pool, and never null again.
-            self.place(position).store(node.as_ptr(), Ordering::Release);
-        }
+        // INVARIANT: of the pool, and never null again.
+        self.place(position).store(node.as_ptr(), Ordering::Release);
     }
 
     /// Forgets all nodes. Those in the tree must be noted again before anyone looks.

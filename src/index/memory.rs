@@ -4,12 +4,12 @@
 use core::ptr::NonNull;
 
 use super::{
+    Index,
     hints::Hints,
     leaf::{Kind, Leaf, Narrow, Wide, Word, is_small},
     node::Node,
 };
 use crate::{
-    error::{Error, Result},
     host::{AllocFlags, Host},
     pool::{Pool, Ref, Stack},
 };
@@ -50,7 +50,7 @@ impl<H: Host> Memory<H> {
     }
 
     /// An empty leaf that holds `word`, narrow if that will do.
-    fn take_leaf(&self, word: Word, flags: AllocFlags) -> Option<Leaf<'_>> {
+    pub(super) fn take_leaf(&self, word: Word, flags: AllocFlags) -> Option<Leaf<'_>> {
         if is_small(word) {
             if let Some(leaf) = self.narrows.take(&self.host, flags) {
                 // SAFETY: from a pool that is borrowed with `self`.
@@ -78,30 +78,30 @@ impl<H: Host> Memory<H> {
 /// The nodes and the leaf that linking one position may need, gathered ahead because
 /// nothing is allocated under a lock. What is left over goes back to the pools.
 pub(super) struct Kit<'a, H: Host> {
-    pub(super) shared: &'a Memory<H>,
+    pub(super) index: &'a Index<H>,
     nodes: Stack,
     leaf: Option<Leaf<'a>>,
 }
 
 impl<'a, H: Host> Kit<'a, H> {
-    pub(super) const fn new(shared: &'a Memory<H>) -> Self {
-        Self { shared, nodes: Stack::new(), leaf: None }
+    pub(super) const fn new(index: &'a Index<H>) -> Self {
+        Self { index, nodes: Stack::new(), leaf: None }
     }
 
     /// Sees to it that the kit holds `nodes` nodes and a leaf that holds `word`.
     #[cold]
     #[inline(never)]
-    pub(super) fn fill(&mut self, nodes: u32, word: Word, flags: AllocFlags) -> Result<()> {
-        let Memory { host, nodes: pool, .. } = self.shared;
+    pub(super) fn fill(&mut self, nodes: u32, word: Word, flags: AllocFlags) -> Option<()> {
+        let Memory { host, nodes: pool, .. } = &self.index.memory;
         while self.nodes.len() < nodes as usize {
-            let node = pool.take(host, flags).ok_or(Error::NoMemory)?;
+            let node = pool.take(host, flags)?;
             // SAFETY: just taken from the pool, and given to the stack here.
             unsafe { self.nodes.push(node.cast()) };
         }
         if self.leaf.is_none() {
-            self.leaf = Some(self.shared.take_leaf(word, flags).ok_or(Error::NoMemory)?);
+            self.leaf = Some(self.index.memory.take_leaf(word, flags)?);
         }
-        Ok(())
+        Some(())
     }
 
     pub(super) fn has(&self, nodes: u32) -> bool {
@@ -110,12 +110,7 @@ impl<'a, H: Host> Kit<'a, H> {
 
     /// Hands out a node.
     pub(super) fn node(&mut self) -> Option<Ref<'a, Node<H>>> {
-        self.nodes.pop().map(|node| self.shared.node(node.cast()))
-    }
-
-    /// Takes the leaf back, unused.
-    pub(super) fn put_back(&mut self, leaf: Leaf<'a>) {
-        self.leaf = Some(leaf);
+        self.nodes.pop().map(|node| self.index.memory.node(node.cast()))
     }
 
     /// Hands out the leaf.
@@ -137,14 +132,14 @@ impl<H: Host> Kit<'_, H> {
     #[cold]
     #[inline(never)]
     fn empty(&mut self) {
-        let Memory { host, nodes, .. } = self.shared;
+        let Memory { host, nodes, .. } = &self.index.memory;
         while let Some(node) = self.nodes.pop() {
             // SAFETY: taken from this pool by `fill`, and as empty as it was.
             unsafe { nodes.give(host, node.cast()) };
         }
         if let Some(leaf) = self.leaf.take() {
             // SAFETY: as above.
-            unsafe { self.shared.give_leaf(leaf) };
+            unsafe { self.index.memory.give_leaf(leaf) };
         }
     }
 }

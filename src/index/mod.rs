@@ -38,14 +38,10 @@ use tree::{Root, Visit};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
-    error::Result,
+    error::{Error, Result},
     host::{AllocFlags, Host},
     sync::{Ordering, spin_loop},
 };
-
-/// The bit of a position that says "in a staged tree", clear in every swap entry. Keys of
-/// staged nodes carry it, so that no reader takes them for the index's own.
-const STAGED: u64 = 1 << 63;
 
 /// A word for each entry of all swap types.
 pub(crate) struct Index<H: Host> {
@@ -73,16 +69,10 @@ impl<H: Host> Index<H> {
         &self.memory.host
     }
 
-    fn root(&self, ty: SwapType) -> &Root<H> {
-        let [first, ..] = &self.roots;
-        // In bounds by `SwapType`'s invariant.
-        &self.roots.get(ty.number()).unwrap_or(first).0
-    }
-
     /// The word of `entry`, or null. Takes no lock, writes nothing.
     #[inline]
     pub(crate) fn get(&self, entry: SwapEntry) -> Word {
-        self.look_up(entry).unwrap_or_else(|| self.walk_to(entry))
+        self.look_up(entry).unwrap_or_else(|| self.walk_to(entry.raw()))
     }
 
     /// As [`get`](Self::get), but `None` where that would have to walk.
@@ -101,12 +91,7 @@ impl<H: Host> Index<H> {
         }
         // Acquire: what the word refers to was stored before it, too.
         let word = child.leaf(&self.memory)?.load(position, Ordering::Acquire);
-        Visit::keyed(node, child, position, version).valid().then_some(word)
-    }
-
-    #[inline(never)]
-    fn walk_to(&self, entry: SwapEntry) -> Word {
-        self.root(entry.swap_type()).get(&self.memory, entry.raw())
+        Visit::keyed(node, child, version).valid().then_some(word)
     }
 
     /// Takes the word of `entry` out; null where there is none.
@@ -115,7 +100,8 @@ impl<H: Host> Index<H> {
         if self.get(entry).is_null() {
             return core::ptr::null_mut();
         }
-        self.find(entry).map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
+        let leaf = self.find(entry.raw());
+        leaf.map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
     }
 
     /// As [`take`](Self::take), but `None`, with nothing taken, where that would have to walk,
@@ -132,51 +118,57 @@ impl<H: Host> Index<H> {
         if child.0.is_null() {
             return Some(core::ptr::null_mut());
         }
-        let root = self.root(entry.swap_type());
-        root.lock(&self.memory, node, child, position)?.take_but_last(position)
+        self.lock(node, child, position)?.take_but_last(position)
     }
 
-    /// Locks the leaf of `entry` where its hint leads there and nobody else has it locked.
+    /// Locks the leaf of `position` where its hint leads there and nobody else has it locked.
     #[inline]
-    fn lock_known(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        let position = entry.raw();
+    fn lock_known(&self, position: u64) -> Option<LeafGuard<'_, H>> {
         let node = self.memory.hinted(position).filter(|node| node.is_above(position))?;
         // Acquire: see `Visit::valid`.
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        self.root(entry.swap_type()).lock(&self.memory, node, child, position)
+        self.lock(node, child, position)
     }
 
     /// Locks the leaf of `entry`, if there is one.
     #[inline]
-    pub(crate) fn find(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
-        self.lock_known(entry)
-            .or_else(|| self.root(entry.swap_type()).find(&self.memory, entry.raw()))
+    pub(crate) fn lock_leaf(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
+        self.find(entry.raw())
     }
 
-    /// Puts `word` at `entry` and returns the word that was there, or null. On an error the
-    /// index is as before. May sleep where `flags` allow it, before any lock is taken.
+    /// As [`lock_leaf`](Self::lock_leaf), by the position.
     #[inline]
-    pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<Word> {
-        if let Some(old) =
-            self.lock_known(entry).and_then(|leaf| leaf.replace_known(entry.raw(), word))
-        {
-            return Ok(old);
+    fn find(&self, position: u64) -> Option<LeafGuard<'_, H>> {
+        self.lock_known(position).or_else(|| self.walk_and_lock(position))
+    }
+
+    /// Puts `word` at `entry` and returns the word that was there, or null; `None`, and the index
+    /// is as before, where there is no memory. May sleep where `flags` allow it, before any lock
+    /// is taken.
+    #[inline]
+    pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Option<Word> {
+        let position = entry.raw();
+        let known = self.lock_known(position);
+        match known.and_then(|leaf| leaf.replace_known(position, word)) {
+            Some(old) => Some(old),
+            None => self.with_room(position, word, Then::Replace, flags),
         }
-        let root = self.root(entry.swap_type());
-        root.with_room(&self.memory, entry.raw(), word, Then::Replace, flags)
     }
 
     /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it
     /// is unpinned. Otherwise as [`insert`](Self::insert).
     pub(crate) fn pin(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
-        let root = self.root(entry.swap_type());
-        root.with_room(&self.memory, entry.raw(), word, Then::Pin, flags).map(drop)
+        self.with_room(entry.raw(), word, Then::Pin, flags).map(drop).ok_or(Error::NoMemory)
     }
 
     /// Undoes one [`pin`](Self::pin).
-    #[inline(never)]
     pub(crate) fn unpin(&self, entry: SwapEntry) {
-        if let Some(mut leaf) = self.find(entry) {
+        self.unpin_leaf(entry.raw());
+    }
+
+    #[inline(never)]
+    fn unpin_leaf(&self, position: u64) {
+        if let Some(mut leaf) = self.find(position) {
             leaf.unpin();
         }
     }
@@ -192,13 +184,13 @@ impl<H: Host> Index<H> {
         body: impl FnOnce(&mut LeafGuard<'_, H>, Option<&mut LeafGuard<'_, H>>) -> R,
     ) -> Option<R> {
         loop {
-            let mut one = self.find(first)?;
+            let mut one = self.find(first.raw())?;
             if one.covers(second.raw()) {
                 return Some(body(&mut one, None));
             }
             // Not waiting for the second lock while holding the first, nobody can wait
             // for us in a circle.
-            match self.root(second.swap_type()).try_find(&self.memory, second.raw()) {
+            match self.try_find(second.raw()) {
                 Ok(Some(mut other)) => return Some(body(&mut one, Some(&mut other))),
                 Ok(None) => return None,
                 Err(()) => drop(one),
@@ -209,16 +201,12 @@ impl<H: Host> Index<H> {
 
     /// Takes every word of `range` out and hands those that are not small to `each`, with no
     /// lock held. A small word is no pointer: there is nothing to let go of.
-    pub(crate) fn drain(&self, range: EntryRange, each: impl FnMut(Word)) {
-        let root = self.root(range.first().swap_type());
-        self.drain_root(root, range.first().raw(), range.last().raw(), each);
-    }
-
-    fn drain_root(&self, root: &Root<H>, first: u64, last: u64, mut each: impl FnMut(Word)) {
-        let mut next = Some(first);
-        while let Some((leaf, position)) =
-            next.and_then(|next| root.next_leaf(&self.memory, next, last))
-        {
+    #[inline(never)]
+    pub(crate) fn drain(&self, range: EntryRange, mut each: impl FnMut(Word)) {
+        let last = range.last().raw();
+        let mut next = Some(range.first().raw());
+        while let Some(leaf) = next.and_then(|next| self.next_leaf(next, last)) {
+            let position = leaf.position();
             let end = position | SLOT_MASK;
             let whole = position & SLOT_MASK == 0 && end <= last;
             next = if whole && !leaf.is_pinned() {
@@ -234,11 +222,11 @@ impl<H: Host> Index<H> {
     #[inline(never)]
     pub(crate) fn next(&self, entry: SwapEntry) -> Option<SwapEntry> {
         let last = EntryRange::area(entry.swap_type()).last().raw();
-        let root = self.root(entry.swap_type());
         let mut position = entry.raw();
-        while let Some((leaf, at)) = root.next_leaf(&self.memory, position, last) {
-            let end = at | SLOT_MASK;
-            if let Some(found) = (at..=end).find(|&position| !leaf.get(position).is_null()) {
+        while let Some(leaf) = self.next_leaf(position, last) {
+            let end = leaf.position() | SLOT_MASK;
+            let mut here = leaf.position()..=end;
+            if let Some(found) = here.find(|&position| !leaf.get(position).is_null()) {
                 return SwapEntry::from_raw(found).ok();
             }
             position = end.wrapping_add(1);
@@ -249,14 +237,18 @@ impl<H: Host> Index<H> {
     /// Calls `each` with every word there is. Each leaf is locked while its words are
     /// looked at; leaves that come or go meanwhile may be missed.
     pub(crate) fn for_each(&self, mut each: impl FnMut(Word)) {
-        for ty in SwapType::all() {
-            let area = EntryRange::area(ty);
-            let mut position = area.first().raw();
-            let last = area.last().raw();
-            while let Some((leaf, at)) = self.root(ty).next_leaf(&self.memory, position, last) {
-                let end = at | SLOT_MASK;
-                (at..=end).map(|p| leaf.get(p)).filter(|w| !w.is_null()).for_each(&mut each);
-                position = end.wrapping_add(1);
+        self.for_each_leaf(|leaf| {
+            let here = leaf.position()..=leaf.position() | SLOT_MASK;
+            here.map(|p| leaf.get(p)).filter(|word| !word.is_null()).for_each(&mut each);
+        });
+    }
+
+    fn for_each_leaf(&self, mut each: impl FnMut(LeafGuard<'_, H>)) {
+        for area in SwapType::all().map(EntryRange::area) {
+            let mut next = Some(area.first().raw());
+            while let Some(leaf) = next.and_then(|next| self.next_leaf(next, area.last().raw())) {
+                next = (leaf.position() | SLOT_MASK).checked_add(1);
+                each(leaf);
             }
         }
     }
@@ -295,17 +287,7 @@ impl<H: Host> Index<H> {
     pub(crate) fn shrink(&mut self) -> usize {
         // Only hints to nodes that stay are left. The tree is ours alone meanwhile.
         self.memory.hints.clear();
-        for ty in SwapType::all() {
-            let (first, last) =
-                (EntryRange::area(ty).first().raw(), EntryRange::area(ty).last().raw());
-            let mut next = Some(first);
-            while let Some((leaf, at)) =
-                next.and_then(|next| self.root(ty).next_leaf(&self.memory, next, last))
-            {
-                leaf.note();
-                next = (at | SLOT_MASK).checked_add(1);
-            }
-        }
+        self.for_each_leaf(|leaf| leaf.note());
         let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         let leaves = wides.shrink(host).saturating_add(narrows.shrink(host));
         nodes.shrink(host).saturating_add(leaves)
@@ -333,12 +315,10 @@ fn drain_some<H: Host>(
     if rest.is_empty() { last.checked_add(1) } else { Some(*rest.start()) }
 }
 
+/// Whoever has put words in has drained them before: leaves that still hold some are leaked, and
+/// what the words refer to with them.
 impl<H: Host> Drop for Index<H> {
     fn drop(&mut self) {
-        // What words refer to is their user's to let go of, before this.
-        for ty in SwapType::all() {
-            self.drain(EntryRange::area(ty), |_| {});
-        }
         let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         nodes.clear(host);
         wides.clear(host);

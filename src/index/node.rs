@@ -127,6 +127,13 @@ impl<H: Host> Node<H> {
         self.key.load(Ordering::Acquire) == key(1, position)
     }
 
+    /// True if this is the node of `level` above `position`; holds as long as a lock in it is
+    /// held, which the caller has.
+    pub(super) fn still_above(&self, level: u32, position: u64) -> bool {
+        // Relaxed: keys change while linked children and `state` are locked by nobody else.
+        self.key.load(Ordering::Relaxed) == key(level, position)
+    }
+
     /// The child that leads to `position` from a node of `level`.
     pub(super) fn child(&self, level: u32, position: u64) -> &AtomicPtr<u8> {
         choose(&self.children, child_number(level, position))
@@ -142,14 +149,18 @@ impl<H: Host> Node<H> {
         self.children_len.load(Ordering::Relaxed)
     }
 
+    pub(super) fn set_children(&self, children: u16) {
+        self.children_len.store(children, Ordering::Relaxed);
+    }
+
     pub(super) fn add_child(&self) {
-        self.children_len.store(self.children().wrapping_add(1), Ordering::Relaxed);
+        self.set_children(self.children().wrapping_add(1));
     }
 
     /// Returns how many are left.
     pub(super) fn remove_child(&self) -> u16 {
         let left = self.children().wrapping_sub(1);
-        self.children_len.store(left, Ordering::Relaxed);
+        self.set_children(left);
         left
     }
 

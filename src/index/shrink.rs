@@ -3,9 +3,8 @@
 use core::ptr::NonNull;
 
 use super::{
-    memory::Memory,
+    Index,
     node::{Child, NO_KEY, Node},
-    tree::Root,
 };
 use crate::{
     host::{Guard, Host},
@@ -13,18 +12,13 @@ use crate::{
     sync::Ordering,
 };
 
-impl<H: Host> Root<H> {
+impl<H: Host> Index<H> {
     /// Unlinks a leaf whose word's `LOCK` the caller holds, and every node above it that
     /// is left with no child. The leaf is the caller's alone afterwards.
     #[inline(never)]
-    pub(super) fn unlink<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        mut node: Ref<'a, Node<H>>,
-        position: u64,
-    ) {
+    pub(super) fn unlink<'a>(&'a self, mut node: Ref<'a, Node<H>>, position: u64) {
         let mut level = 1u32;
-        let mut state = node.get().state.lock(&shared.host);
+        let mut state = node.get().state.lock(self.host());
         // INVARIANT: to null under `state` and `LOCK`, which ends with this; the version
         // grows after that and before the leaf is used for anything else.
         node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
@@ -35,12 +29,12 @@ impl<H: Host> Root<H> {
             node.key.store(NO_KEY, Ordering::Release);
             node.bump_version();
             let emptied = node.as_ptr();
-            match self.lock_parent(shared, &node) {
+            match self.lock_parent(&node, position) {
                 Above::Root(_root) => {
-                    self.top.store(core::ptr::null_mut(), Ordering::Release);
+                    self.root(position).top.store(core::ptr::null_mut(), Ordering::Release);
                     drop(state);
                     // SAFETY: unlinked, with no child left: empty, and nobody's but ours.
-                    return unsafe { shared.nodes.give(&shared.host, emptied) };
+                    return unsafe { self.memory.nodes.give(self.host(), emptied) };
                 }
                 Above::Node(parent, parent_state) => {
                     level = level.wrapping_add(1);
@@ -48,27 +42,28 @@ impl<H: Host> Root<H> {
                     node = parent;
                     drop(core::mem::replace(&mut state, parent_state));
                     // SAFETY: as above.
-                    unsafe { shared.nodes.give(&shared.host, emptied) };
+                    unsafe { self.memory.nodes.give(self.host(), emptied) };
                 }
             }
         }
         let lone = level > 1 && node.children() == 1;
         drop(state);
         if lone {
-            self.collapse(shared);
+            self.collapse(position);
         }
     }
 
-    /// Locks the place that a node is linked from. The caller holds the node's `state`.
-    fn lock_parent<'a>(&'a self, shared: &'a Memory<H>, node: &Node<H>) -> Above<'a, H> {
+    /// Locks the place that a node above `position` is linked from. The caller holds the node's
+    /// `state`.
+    fn lock_parent(&self, node: &Node<H>, position: u64) -> Above<'_, H> {
         loop {
             // Acquire: the parent is locked next, so its contents must be there.
             let seen = node.parent.load(Ordering::Acquire);
             let above = match NonNull::new(seen) {
-                None => Above::Root(self.lock.lock(&shared.host)),
+                None => Above::Root(self.root(position).lock.lock(self.host())),
                 Some(parent) => {
-                    let parent = shared.node(parent);
-                    Above::Node(parent, parent.get().state.lock(&shared.host))
+                    let parent = self.memory.node(parent);
+                    Above::Node(parent, parent.get().state.lock(self.host()))
                 }
             };
             // Relaxed: the parent changes under the lock just taken, if it is the right one.
@@ -78,33 +73,35 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Takes nodes off the top that only lead to the first of their children.
+    /// Takes nodes off the top of the tree of `position` that only lead to the first of their
+    /// children.
     #[inline(never)]
-    fn collapse(&self, shared: &Memory<H>) {
-        while let Some((top, level)) = self.load_top(shared) {
-            let state = top.state.lock(&shared.host);
+    fn collapse(&self, position: u64) {
+        let tree = self.root(position);
+        while let Some((top, level)) = tree.load_top(&self.memory) {
+            let state = top.state.lock(self.host());
             let lowest = Child(top.child(level, 0).load(Ordering::Acquire));
             let Some(lowest) = lowest.node().filter(|_| level > 1 && top.children() == 1) else {
                 return;
             };
-            let root = self.lock.lock(&shared.host);
+            let root = tree.lock.lock(self.host());
             // Until here `top` may have been anything; from here it is the top.
-            if !self.is_top(shared, top, level) {
+            if !tree.is_top(&self.memory, top, level) {
                 return;
             }
-            let lowest = shared.node(lowest);
+            let lowest = self.memory.node(lowest);
             // INVARIANT: no key before no link; parents change under the lock of the
             // place the node is linked from, both the old one and the new.
             top.key.store(NO_KEY, Ordering::Release);
             lowest.parent.store(core::ptr::null_mut(), Ordering::Release);
-            self.store_top(lowest, level.wrapping_sub(1));
+            tree.store_top(lowest, level.wrapping_sub(1));
             top.child(level, 0).store(core::ptr::null_mut(), Ordering::Release);
             top.remove_child();
             top.bump_version();
             drop(root);
             drop(state);
             // SAFETY: unlinked, its only child taken away: empty, and nobody's but ours.
-            unsafe { shared.nodes.give(&shared.host, top.as_ptr()) };
+            unsafe { self.memory.nodes.give(self.host(), top.as_ptr()) };
         }
     }
 }

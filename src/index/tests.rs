@@ -13,17 +13,23 @@ fn entry(ty: u32, offset: u64) -> SwapEntry {
 }
 
 fn insert(index: &Index<TestHost>, entry: SwapEntry, value: usize) -> Result<usize> {
-    Ok(index.insert(entry, word(value), AllocFlags::MAY_SLEEP)?.addr())
+    let old = index.insert(entry, word(value), AllocFlags::MAY_SLEEP);
+    old.map(|word| word.addr()).ok_or(Error::NoMemory)
 }
 
 fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {
-    index.find(entry).map_or(0, |mut leaf| leaf.take(entry.raw()).addr())
+    index.lock_leaf(entry).map_or(0, |mut leaf| leaf.take(entry.raw()).addr())
 }
 
 fn drain(index: &Index<TestHost>, first: SwapEntry, nr: usize) -> Vec<usize> {
     let mut words = Vec::new();
     index.drain(EntryRange::new(first, nr).unwrap(), |word| words.push(word.addr()));
     words
+}
+
+/// Drains every area and drops the index.
+fn empty(index: Index<TestHost>) {
+    SwapType::all().for_each(|ty| index.drain(EntryRange::area(ty), |_| {}));
 }
 
 /// A splitmix generator, seeded: failures repeat.
@@ -127,7 +133,7 @@ fn index_agrees_with_a_map_under_random_operations() {
         assert_eq!(count, model.len());
         assert_eq!(index.bytes().0, host.held());
         assert_eq!(host.entered(), 0);
-        drop(index);
+        empty(index);
         assert_eq!(host.held(), 0, "seed {seed}");
     }
 }
@@ -205,17 +211,18 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
         for offset in (0..400).step_by(3) {
             insert(&index, entry(1, offset), offset as usize * 2 + 1).unwrap();
         }
-        let staged = Staged::new(&index, range);
+        let mut staged = Staged::new();
         host.fail_after(fail);
         let mut result = Ok(());
         for i in (0..range.len()).filter(|i| i % 5 != 0) {
             let at = range.get(i).unwrap();
-            result = result.and_then(|()| staged.insert(at, word(100_001), AllocFlags::empty()));
+            result = result
+                .and_then(|()| index.stage(&mut staged, at, word(100_001), AllocFlags::empty()));
         }
-        let result = result.and_then(|()| staged.exchange(AllocFlags::empty()));
+        let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
         host.fail_after(-1);
         let mut released = Vec::new();
-        staged.finish(|word| released.push(word.addr()));
+        index.end_staging(staged, |word| released.push(word.addr()));
         let saved =
             |offset: u64| result.is_ok() && (30..330).contains(&offset) && (offset - 30) % 5 != 0;
         for offset in 0..400u64 {
@@ -232,7 +239,7 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
                 .collect();
             assert_eq!(released, replaced);
         }
-        drop(index);
+        empty(index);
         assert_eq!(host.held(), 0);
     }
 }
@@ -284,6 +291,6 @@ fn tag_13_tag_14_threads_on_few_leaves_lose_and_mix_nothing() {
         }
     });
     assert_eq!(host.entered(), 0);
-    drop(index);
+    empty(index);
     assert_eq!(host.held(), 0);
 }

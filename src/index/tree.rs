@@ -1,4 +1,4 @@
-//! One radix tree: walking it without locks, and locking the leaf that a walk found.
+//! The radix trees: walking one without locks, and locking the leaf that a walk found.
 //! [`super::grow`] and [`super::shrink`] change it, node by node.
 //!
 //! Lock order: a leaf's `LOCK` bit, then its node's `state`, then the `state` of the
@@ -7,13 +7,14 @@
 use core::ptr::NonNull;
 
 use super::{
+    Index,
     guard::LeafGuard,
     leaf::Word,
     memory::Memory,
     node::{Child, FANOUT, Node, below, child_number, key},
 };
 use crate::{
-    entry::OFFSET_MAX,
+    entry::{OFFSET_BITS, OFFSET_MAX, TYPES},
     host::{Entered, Host, Lock},
     pool::Ref,
     sync::{AtomicPtr, Ordering, fence, spin_loop},
@@ -44,15 +45,14 @@ pub(super) struct Visit<'a, H: Host> {
     pub(super) node: Ref<'a, Node<H>>,
     pub(super) level: u32,
     pub(super) child: Child,
-    pub(super) position: u64,
     version: u64,
     keyed: bool,
 }
 
 impl<'a, H: Host> Visit<'a, H> {
-    /// A look at a child of a node of level 1 that had the key of `position`.
-    pub(super) fn keyed(node: Ref<'a, Node<H>>, child: Child, position: u64, version: u64) -> Self {
-        Self { node, level: 1, child, position, version, keyed: true }
+    /// A look at a child of a node of level 1 that had the key of the position.
+    pub(super) fn keyed(node: Ref<'a, Node<H>>, child: Child, version: u64) -> Self {
+        Self { node, level: 1, child, version, keyed: true }
     }
 }
 
@@ -71,13 +71,13 @@ impl<H: Host> Visit<'_, H> {
         self.keyed && self.node.version.load(Ordering::Relaxed) == self.version
     }
 
-    /// The first position after the visit's that may have a leaf: under the next child of
+    /// The first position after the visited one that may have a leaf: under the next child of
     /// the node that is not null, or behind the node. `None` behind the last offset.
-    fn skip_absent(&self) -> Option<u64> {
+    fn skip_absent(&self, position: u64) -> Option<u64> {
         // Positions under one child of this node, less one.
         let span = below(self.level.wrapping_sub(1));
-        let mut next = self.position | span;
-        let mut number = child_number(self.level, self.position).wrapping_add(1);
+        let mut next = position | span;
+        let mut number = child_number(self.level, position).wrapping_add(1);
         while number < FANOUT as u64 {
             let candidate = next.wrapping_add(1);
             let child = self.node.child(self.level, candidate).load(Ordering::Acquire);
@@ -90,13 +90,6 @@ impl<H: Host> Visit<'_, H> {
         // The top level's children go beyond the last offset: behind it lies nothing.
         if next & OFFSET_MAX == OFFSET_MAX { None } else { Some(next.wrapping_add(1)) }
     }
-
-    /// True if the node is at this position; holds as long as a lock in it is held.
-    pub(super) fn still_placed(&self) -> bool {
-        // Relaxed: a lock of the node is held, and its key changes while linked children
-        // and `state` are locked by nobody else.
-        self.node.key.load(Ordering::Relaxed) == key(self.level, self.position)
-    }
 }
 
 impl<H: Host> Root<H> {
@@ -104,11 +97,11 @@ impl<H: Host> Root<H> {
         Self { top: AtomicPtr::new(core::ptr::null_mut()), lock: Lock::new(()) }
     }
 
-    pub(super) fn load_top<'a>(&self, shared: &'a Memory<H>) -> Option<(Ref<'a, Node<H>>, u32)> {
+    pub(super) fn load_top<'a>(&self, memory: &'a Memory<H>) -> Option<(Ref<'a, Node<H>>, u32)> {
         // Acquire: the node was laid down before it became the top.
         let top = self.top.load(Ordering::Acquire);
         let node = NonNull::new(top.map_addr(|a| a & !63))?;
-        Some((shared.node(node), (top.addr() & 63) as u32))
+        Some((memory.node(node), (top.addr() & 63) as u32))
     }
 
     pub(super) fn store_top(&self, node: Ref<'_, Node<H>>, level: u32) {
@@ -117,11 +110,26 @@ impl<H: Host> Root<H> {
         self.top.store(top, Ordering::Release);
     }
 
+    pub(super) fn is_top(&self, memory: &Memory<H>, node: Ref<'_, Node<H>>, level: u32) -> bool {
+        self.load_top(memory)
+            .is_some_and(|(top, now)| top.as_ptr() == node.as_ptr() && now == level)
+    }
+}
+
+impl<H: Host> Index<H> {
+    /// The tree of a position.
+    pub(super) fn root(&self, position: u64) -> &Root<H> {
+        let [first, ..] = &self.roots;
+        // In bounds by the remainder.
+        &self.roots.get((position >> OFFSET_BITS) as usize % TYPES).unwrap_or(first).0
+    }
+
     /// Follows the children to where `position` would be. Takes no lock; what it
     /// returns may be out of date or plain wrong until validated.
     #[inline]
-    pub(super) fn walk<'a>(&self, shared: &'a Memory<H>, position: u64) -> Place<'a, H> {
-        let Some((mut node, mut level)) = self.load_top(shared) else { return Place::Empty };
+    pub(super) fn walk(&self, position: u64) -> Place<'_, H> {
+        let top = self.root(position).load_top(&self.memory);
+        let Some((mut node, mut level)) = top else { return Place::Empty };
         if position & OFFSET_MAX > below(level) {
             return Place::TooLow(node, level);
         }
@@ -134,24 +142,24 @@ impl<H: Host> Root<H> {
                 // A reused node's children may lie at any level; the count down ends
                 // the walk all the same.
                 Some(below) if level > 1 => {
-                    node = shared.node(below);
+                    node = self.memory.node(below);
                     level = level.wrapping_sub(1);
                 }
                 _ => {
-                    return Place::Child(Visit { node, level, child, position, version, keyed });
+                    return Place::Child(Visit { node, level, child, version, keyed });
                 }
             }
         }
     }
 
     /// The word at `position`, null where there is none. Takes no lock.
-    #[inline]
-    pub(super) fn get(&self, shared: &Memory<H>, position: u64) -> Word {
+    #[inline(never)]
+    pub(super) fn walk_to(&self, position: u64) -> Word {
         loop {
-            let Place::Child(visit) = self.walk(shared, position) else {
+            let Place::Child(visit) = self.walk(position) else {
                 return core::ptr::null_mut();
             };
-            let word = match visit.child.leaf(shared) {
+            let word = match visit.child.leaf(&self.memory) {
                 // Acquire: what the word refers to was stored before it.
                 Some(leaf) => leaf.load(position, Ordering::Acquire),
                 None => core::ptr::null_mut(),
@@ -167,16 +175,14 @@ impl<H: Host> Root<H> {
     // Not inlined, like all below that leaves a guard behind: a guard's making takes more
     // stack than the guard.
     #[inline(never)]
-    pub(super) fn find<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        position: u64,
-    ) -> Option<LeafGuard<'a, H>> {
+    pub(super) fn walk_and_lock(&self, position: u64) -> Option<LeafGuard<'_, H>> {
         loop {
-            let Place::Child(visit) = self.walk(shared, position) else { return None };
-            match visit.child.leaf(shared) {
+            let Place::Child(visit) = self.walk(position) else { return None };
+            match visit.child.leaf(&self.memory) {
                 Some(_) => {
-                    if let Some(guard) = self.try_lock(shared, &visit) {
+                    if let Some(guard) =
+                        self.try_lock(visit.node, visit.level, visit.child, position)
+                    {
                         return Some(guard);
                     }
                 }
@@ -190,29 +196,33 @@ impl<H: Host> Root<H> {
     /// Locks the leaf of `position`, if there is one that is not locked.
     /// `Err` where it is, or where the tree changed meanwhile.
     #[inline(never)]
-    pub(super) fn try_find<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
+    pub(super) fn try_find(
+        &self,
         position: u64,
-    ) -> core::result::Result<Option<LeafGuard<'a, H>>, ()> {
-        let Place::Child(visit) = self.walk(shared, position) else { return Ok(None) };
-        match visit.child.leaf(shared) {
-            Some(_) => self.try_lock(shared, &visit).map(Some).ok_or(()),
+    ) -> core::result::Result<Option<LeafGuard<'_, H>>, ()> {
+        let Place::Child(visit) = self.walk(position) else { return Ok(None) };
+        match visit.child.leaf(&self.memory) {
+            Some(_) => {
+                self.try_lock(visit.node, visit.level, visit.child, position).map(Some).ok_or(())
+            }
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
     }
 
-    /// Locks the leaf that a visit found, if it found an unlocked one and it is there still.
+    /// Locks the leaf to which `child` led from a node of `level`, if that is a leaf of
+    /// `position`, unlocked, and there still.
     pub(super) fn try_lock<'a>(
         &'a self,
-        shared: &'a Memory<H>,
-        visit: &Visit<'a, H>,
+        node: Ref<'a, Node<H>>,
+        level: u32,
+        child: Child,
+        position: u64,
     ) -> Option<LeafGuard<'a, H>> {
-        if visit.child.is_locked() || visit.level != 1 {
+        if child.is_locked() || level != 1 {
             return None;
         }
-        self.lock(shared, visit.node, visit.child, visit.position)
+        self.lock(node, child, position)
     }
 
     /// Locks the leaf of `position`, to which `child` led from `node`, if that is no lock
@@ -220,14 +230,13 @@ impl<H: Host> Root<H> {
     #[inline]
     pub(super) fn lock<'a>(
         &'a self,
-        shared: &'a Memory<H>,
         node: Ref<'a, Node<H>>,
         child: Child,
         position: u64,
     ) -> Option<LeafGuard<'a, H>> {
-        let leaf = child.leaf(shared)?;
+        let leaf = child.leaf(&self.memory)?;
         let unlocked = Child::from_leaf(leaf);
-        let entered = Entered::new(&shared.host);
+        let entered = Entered::new(self.host());
         let word = node.get().child(1, position);
         // Acquire: pairs with the Release of the last holder's unlocking, and of linking.
         word.compare_exchange(
@@ -237,42 +246,33 @@ impl<H: Host> Root<H> {
             Ordering::Relaxed,
         )
         .ok()?;
-        // Relaxed: a lock of the node is held, and its key changes while linked children
-        // and `state` are locked by nobody else.
-        if node.key.load(Ordering::Relaxed) == key(1, position) {
-            return Some(LeafGuard::new(shared, self, node, leaf, position, entered));
+        // A lock of the node is held.
+        if node.still_above(1, position) {
+            return Some(LeafGuard::new(self, node, leaf, position, entered));
         }
         // The node was reused: this is the leaf of another position.
         word.store(unlocked.0, Ordering::Release);
         None
     }
 
-    pub(super) fn is_top(&self, shared: &Memory<H>, node: Ref<'_, Node<H>>, level: u32) -> bool {
-        self.load_top(shared)
-            .is_some_and(|(top, now)| top.as_ptr() == node.as_ptr() && now == level)
-    }
-
-    /// Locks the first leaf that holds positions from `first` on, up to `last`, and says
-    /// from which position on it does. Both are positions of this tree.
+    /// Locks the first leaf that holds positions from `first` on, up to `last`, which is of the
+    /// same tree: the guard's position is the first of them.
     #[inline(never)]
-    pub(super) fn next_leaf<'a>(
-        &'a self,
-        shared: &'a Memory<H>,
-        first: u64,
-        last: u64,
-    ) -> Option<(LeafGuard<'a, H>, u64)> {
+    pub(super) fn next_leaf(&self, first: u64, last: u64) -> Option<LeafGuard<'_, H>> {
         let mut position = first;
         while position <= last {
             // An empty or a low tree ends the search.
-            let Place::Child(visit) = self.walk(shared, position) else { return None };
-            match visit.child.leaf(shared) {
+            let Place::Child(visit) = self.walk(position) else { return None };
+            match visit.child.leaf(&self.memory) {
                 Some(_) => {
-                    if let Some(guard) = self.try_lock(shared, &visit) {
-                        return Some((guard, position));
+                    if let Some(guard) =
+                        self.try_lock(visit.node, visit.level, visit.child, position)
+                    {
+                        return Some(guard);
                     }
                 }
                 None => {
-                    let next = visit.skip_absent();
+                    let next = visit.skip_absent(position);
                     if visit.valid() {
                         position = next?;
                         continue;

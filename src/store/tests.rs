@@ -260,7 +260,7 @@ fn tag_17_a_locked_leaf_holds_up_no_call_on_another() {
     for number in 0..192 {
         store.save(entry(1, number), source::<Page4K>(number).as_slice(), SLEEP).unwrap();
     }
-    let locked = store.index.find(entry(1, 64 + 9)).unwrap();
+    let locked = store.index.lock_leaf(entry(1, 64 + 9)).unwrap();
     std::thread::scope(|scope| {
         let calls = scope.spawn(|| {
             for (at, number) in others.into_iter().zip(1u64..) {

@@ -20,14 +20,6 @@ use crate::{
 
 /// Bytes for the deepest path, by page size.
 const LIMITS: [u64; PAGE_SHIFTS.len()] = [512, 640, 640];
-/// Those that go through folios, or end a store: not there yet, and no deeper than this.
-const FOLIOS: [&str; 4] = [
-    "mteswap_prepare_to_swap",
-    "mteswap_save_range",
-    "mteswap_store_destroy",
-    "mteswap_swap_restore",
-];
-const FOLIO_LIMIT: u64 = 656;
 /// What is measured too where its toolchain is there.
 const ARM: &str = "aarch64-unknown-none-softfloat";
 
@@ -36,16 +28,19 @@ pub(crate) struct Args {
     /// Measure the object for this Rust target only
     #[arg(long)]
     target: Option<String>,
+    /// Print the deepest path of every function, with each frame's bytes
+    #[arg(long)]
+    paths: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let mut deep = 0;
     match args.target {
-        Some(target) => deep += measure(Some(target))?,
+        Some(target) => deep += measure(Some(target), args.paths)?,
         None => {
-            deep += measure(None)?;
+            deep += measure(None, args.paths)?;
             if toolchain::is_there(ARM) {
-                deep += measure(Some(ARM.to_owned()))?;
+                deep += measure(Some(ARM.to_owned()), args.paths)?;
             } else {
                 println!(
                     "skipped: {ARM}: no toolchain here (`cargo xtask lib --target {ARM}` gets it)"
@@ -58,7 +53,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// Prints a table for one target; returns how many paths are over the limits.
-fn measure(target: Option<String>) -> Result<usize> {
+fn measure(target: Option<String>, paths: bool) -> Result<usize> {
     let name = target.clone().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let arch = match name.split('-').next() {
         Some("x86_64") => Arch::X86,
@@ -76,8 +71,10 @@ fn measure(target: Option<String>) -> Result<usize> {
         for export in library::exports()? {
             let path = graph.deepest_from(&export)?;
             table.entry(export.clone()).or_default().push(path.bytes);
-            let limit = if FOLIOS.contains(&export.as_str()) { FOLIO_LIMIT } else { limit };
             let line = || format!("{:>6} B: {}", path.bytes, path.names.join(" > "));
+            if paths {
+                println!("{shift} {}", line());
+            }
             if path.bytes > limit {
                 deep.push(line());
             } else if deepest.as_ref().is_none_or(|(bytes, _)| *bytes < path.bytes) {
@@ -85,9 +82,7 @@ fn measure(target: Option<String>) -> Result<usize> {
             }
         }
     }
-    println!(
-        "{name:<36} 4 KiB  16 KiB  64 KiB   (bytes; limits {LIMITS:?}; of folios {FOLIO_LIMIT})"
-    );
+    println!("{name:<36} 4 KiB  16 KiB  64 KiB   (bytes; limits {LIMITS:?})");
     for (export, bytes) in table {
         println!("{export:<34} {:>7} {:>7} {:>7}", bytes[0], bytes[1], bytes[2]);
     }
