@@ -1,21 +1,10 @@
-//! Small numbers in bytes, lowest bits first, eight at a time: all of the same width, 1 to 7 bits.
-//!
-//! Eight numbers, unpacked, are a word of a byte each. Three shifts pack them, three unpack them,
-//! and no loop goes from one to the next.
+//! Small numbers in bytes, lowest bits first.
 
 use crate::error::{Error, Result};
 
-/// Numbers in a word.
+/// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
-/// The lower byte of every pair of bytes.
-const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
-/// The lower half of every half of a word.
-const PAIRS: u64 = 0x0000_ffff_0000_ffff;
-/// The lower half of a word.
-const HALF: u64 = 0xffff_ffff;
-
 /// Appends to a buffer. What does not fit is counted and dropped.
-// Not inlined, most of it: there is a call for eight numbers or for sixteen tags.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
@@ -31,6 +20,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends a whole byte; only between bytes.
+    #[inline(always)]
     pub(super) fn byte(&mut self, byte: u8) {
         if let Some(place) = self.out.get_mut(self.at) {
             *place = byte;
@@ -45,20 +35,22 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(count);
     }
 
-    /// Appends the first `count` of eight numbers of `width` bits, 8 at most; the others are 0.
-    #[inline(never)]
-    pub(super) fn numbers(&mut self, numbers: u64, width: u32, count: usize) {
-        let width = width & 7;
-        let packed = numbers & BYTES | (numbers >> 8 & BYTES) << width;
-        let packed = packed & PAIRS | (packed >> 16 & PAIRS) << width.wrapping_mul(2);
-        let packed = packed & HALF | (packed >> 32) << width.wrapping_mul(4);
-        self.bits(packed, count.wrapping_mul(width as usize));
+    /// Appends a number of `count` bits, 8 at most.
+    #[inline(always)]
+    pub(super) fn small(&mut self, number: u8, count: usize) {
+        self.held |= u64::from(number) << (self.bits & 7);
+        self.bits = self.bits.wrapping_add(count);
+        if self.bits >= 8 {
+            self.byte(self.held as u8);
+            self.held >>= 8;
+            self.bits = self.bits.wrapping_sub(8);
+        }
     }
 
     /// Appends a number of `count` bits, 56 at most.
     pub(super) fn bits(&mut self, number: u64, count: usize) {
         let held = self.held | number << (self.bits & 7);
-        // Bytes that are not done yet are written all the same, and again with the next bits.
+        // The byte that is not done yet is written all the same, and again with the next bits.
         put(self.out, self.at, held);
         let bits = self.bits.wrapping_add(count);
         self.at = self.at.saturating_add(bits >> 3);
@@ -67,8 +59,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Bytes there are; the last is filled up with zeroes.
-    pub(super) fn finish(self) -> usize {
-        self.at.saturating_add(usize::from(self.bits > 0))
+    #[inline(always)]
+    pub(super) fn finish(mut self) -> usize {
+        if self.bits > 0 {
+            self.byte(self.held as u8);
+        }
+        self.at
     }
 }
 
@@ -103,6 +99,10 @@ impl<'a> Reader<'a> {
         Self { bytes, at: at.wrapping_mul(8) }
     }
 
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The next `count` bits, 56 at most, and others above them.
     #[inline(always)]
     pub(super) fn bits(&mut self, count: usize) -> u64 {
@@ -116,8 +116,8 @@ impl<'a> Reader<'a> {
         word >> (at & 7)
     }
 
-    /// The next eight numbers of `width` bits, 7 at most.
-    #[inline(always)]
+    /// The next eight numbers of `width` bits, 7 at most: three shifts unpack them all.
+    #[inline(never)]
     pub(super) fn numbers(&mut self, width: u32) -> u64 {
         let width = width & 7;
         let mask = |of: u64, lanes: u32| of.wrapping_mul(!(u64::MAX << width.wrapping_mul(lanes)));

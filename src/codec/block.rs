@@ -96,6 +96,8 @@ impl Block {
     }
 
     /// Reads block `number` of a page.
+    // Apart: what it has on the stack is not needed longer.
+    #[inline(never)]
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
         // Most alternate, and the first granules of others tell that they do not.
@@ -209,11 +211,7 @@ impl Block {
         match layout.format() {
             Format::List => runs::encode_list(self, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
-            Format::Cells => {
-                // One after the other, not one in the other: their stack is not needed at once.
-                let head = cells::write_head(layout, out);
-                cells::encode(self, layout, out, head)
-            }
+            Format::Cells => cells::encode(self, layout, out),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
                 let tag = if self.zero_first { 0 } else { self.tags.iter().next() };

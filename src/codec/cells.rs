@@ -85,7 +85,7 @@ impl<'a> Cells<'a> {
     /// The tag of the cell that came last; to be asked for each of them, or for none. A cell whose run
     /// lies behind the block has tag 0.
     #[inline(always)]
-    fn tag(&mut self, cell: &Cell) -> u8 {
+    fn tag(&mut self, cell: Cell) -> u8 {
         if self.alternates && cell.at < GRANULES {
             self.tag = self.tags.next();
         }
@@ -121,21 +121,60 @@ impl Iterator for Cells<'_> {
 
 /// Looks for the shapes of the cells of a block that has a boundary. Returns how many cells there are, or
 /// `None` where there are too many shapes.
-#[inline(never)]
+// In three, one after the other: what one has on the stack the next does not need.
+#[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
+    if let Some(count) = survey_grid(block, layout) {
+        return Some(count.into());
+    }
+    let survey = survey_whole(block, &mut layout.shapes)?;
+    survey_cut(block, layout, survey)?;
+    Some(survey.count.into())
+}
+
+/// The number of cells, if all are like the second of them; the bits of their starts tell.
+#[inline(never)]
+fn survey_grid(block: &Block, layout: &mut Layout) -> Option<u16> {
+    let mut cells = Cells::new(block);
+    let (first, cell) = (cells.next()?, cells.next()?);
+    // They tell where zeroes are between all cells, or none.
+    let tell = block.alternates() || cell.zeroes() == 0;
+    if cell.is_last() || !tell || !block.starts.are_periodic(cell.len()) {
+        return None;
+    }
+    layout.shapes = Shapes::of_one(cell.shape());
+    let (_, skip) = layout.shapes.find_first(first)?;
+    layout.skip = skip;
+    let granules = GRANULES.wrapping_sub(first.len()).wrapping_add(cell.len());
+    // The last, too, whatever the block's end cut off.
+    Some(granules.wrapping_sub(1).checked_div(cell.len())?.wrapping_add(1) as u16)
+}
+
+/// What was found of cells.
+// Small, so that it goes through a register.
+#[derive(Clone, Copy)]
+struct Survey {
+    /// How many there are, the first and the last too.
+    count: u16,
+    /// Where the last begins, and its run; 0 and 0, if it is the first, too.
+    begin: u16,
+    at: u16,
+}
+
+/// The shapes of the cells that the block's ends have not cut.
+#[inline(never)]
+fn survey_whole(block: &Block, shapes: &mut Shapes) -> Option<Survey> {
     let alternates = block.alternates();
     let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
-    let shapes = &mut layout.shapes;
-    (shapes.len, layout.skip) = (0, 0);
+    shapes.len = 0;
     let mut cells = Cells::new(block);
-    let first = cells.next()?;
-    let mut count = 1usize;
-    let mut last = None;
+    cells.next()?;
+    let mut survey = Survey { count: 1, begin: 0, at: 0 };
     let mut shape = None;
     for cell in cells {
-        count = count.wrapping_add(1);
+        survey.count = survey.count.wrapping_add(1);
         if cell.is_last() {
-            last = Some(cell);
+            (survey.begin, survey.at) = (cell.begin as u16, cell.at as u16);
         } else if shape != Some(cell.shape()) {
             // Cells of one shape come in rows: only where it changes is it looked for.
             shape = Some(cell.shape());
@@ -143,47 +182,47 @@ pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
             if !alternates && cell.len() < 2 {
                 return None;
             }
-            // Starts of runs tell the cells where zeroes are between all of them, or none.
-            let tells = count == 2 && (alternates || cell.zeroes() == 0);
-            if tells && block.starts.are_periodic(cell.len()) && shapes.find_first(&first).is_some()
-            {
-                // All are like this one. The last, too, whatever the block's end cut off.
-                let rest = GRANULES.wrapping_sub(first.len());
-                let up = cell.len().wrapping_sub(1);
-                count = rest.wrapping_add(up).checked_div(cell.len())?.wrapping_add(1);
-                break;
-            }
         }
     }
-    // The ends of the block cut cells: they come last, to find what they are part of. Shapes that
-    // are added last come last: the first cell still finds what it found.
-    match shapes.find_first(&first) {
+    Some(survey)
+}
+
+/// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
+/// last come last: the first cell still finds what it found.
+#[inline(never)]
+fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> {
+    let first = Cells::new(block).next()?;
+    let shapes = &mut layout.shapes;
+    layout.skip = 0;
+    match shapes.find_first(first) {
         Some((_, skip)) => layout.skip = skip,
         None => shapes.find_or_add(first.shape(), SHAPES)?,
     }
-    if let Some(last) = last {
-        if shapes.find_last(&last).is_none() {
+    if survey.begin > 0 {
+        let last = Cell { begin: survey.begin.into(), at: survey.at.into(), end: GRANULES };
+        if shapes.find_last(last).is_none() {
             shapes.find_or_add(last.shape(), SHAPES)?;
         }
     }
-    Some(count)
+    Some(())
 }
 
-/// Writes the cells behind the `head` bytes that [`write_head`] wrote.
+/// Writes the cells.
 #[inline(always)]
-pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
+pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
     match *layout.shapes.known() {
         // Then the tags of its cells are those of its runs.
         [shape] if block.alternates() || shape.zeroes() == 0 => {
-            write_tags(block, layout, shape, out, head)
+            write_tags(block, layout, shape, out)
         }
-        _ => write_cells(block, layout, out, head),
+        _ => write_cells(block, layout, out),
     }
 }
 
 /// Writes the tags of cells of one shape.
 #[inline(never)]
-fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head: usize) -> usize {
+fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8]) -> usize {
+    let head = write_head(layout, out);
     let mut writer = Writer::behind(out, head);
     // A cell whose run lies behind the block has a tag all the same.
     let granules = GRANULES.wrapping_add(layout.skip.into());
@@ -196,38 +235,29 @@ fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head
 
 /// Writes the numbers of the cells' shapes, and their tags.
 #[inline(never)]
-fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
+fn write_cells(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
+    let head = write_head(layout, out);
     let mut writer = Writer::behind(out, head);
     let shapes = &layout.shapes;
     let index_bits = index_bits(shapes.len.into());
     let (shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
-    let width = index_bits.wrapping_add(tag_bits);
+    let width = index_bits.wrapping_add(tag_bits) as usize;
     // Cells of one shape come in rows: only where it changes is it looked for.
     let (mut shape, mut number) = (None, 0);
-    let (mut held, mut count) = (0, 0usize);
     let mut cells = Cells::new(block);
     while let Some(cell) = cells.next() {
         if shape != Some(cell.shape()) || cell.is_last() {
-            number = shapes.number_of(&cell);
+            number = shapes.number_of(cell);
             shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
         }
-        let value = number | cells.tag(&cell) >> shift << (index_bits & 7);
-        held = held >> 8 | u64::from(value) << 56;
-        count = count.wrapping_add(1);
-        if count % LANES == 0 {
-            writer.numbers(held, width, LANES);
-        }
-    }
-    let rest = count % LANES;
-    if rest > 0 {
-        writer.numbers(held >> LANES.wrapping_sub(rest).wrapping_mul(8), width, rest);
+        writer.small(number | cells.tag(cell) >> shift << (index_bits & 7), width);
     }
     writer.finish()
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.
 #[inline(never)]
-pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
+fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     let shapes = &layout.shapes;
     let same = shapes.same_zeroes();
     let mut writer = Writer::behind(out, 0);
@@ -250,103 +280,102 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     writer.finish()
 }
 
+/// What stands before the cells of an encoding.
+struct Head {
+    first: u8,
+    second: u8,
+}
+
+impl Head {
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Result<Self> {
+        let &[first, second] = bytes.first_chunk().ok_or(Error::Invalid)?;
+        let head = Self { first, second };
+        if first & 0x18 != 0 || head.parity() != 0 && !head.odd_even() || head.len() > bytes.len() {
+            return Err(Error::Invalid);
+        }
+        Ok(head)
+    }
+
+    /// Shapes.
+    fn count(&self) -> usize {
+        usize::from(self.first & 7).wrapping_add(1)
+    }
+
+    /// All shapes have as many zeroes.
+    fn same_zeroes(&self) -> bool {
+        self.first & SAME_ZEROES != 0
+    }
+
+    /// The tags are alternately odd and even.
+    fn odd_even(&self) -> bool {
+        self.first & ODD_EVEN != 0
+    }
+
+    /// Then: the lowest bit of the first.
+    fn parity(&self) -> u8 {
+        self.second >> 7
+    }
+
+    /// Granules of the first cell that lie before the block.
+    fn skip(&self) -> usize {
+        usize::from(self.second) & SKIP_MAX
+    }
+
+    /// Bytes of it.
+    fn len(&self) -> usize {
+        let count = self.count();
+        if self.same_zeroes() {
+            count.wrapping_add(3)
+        } else {
+            count.wrapping_add(1).wrapping_mul(2)
+        }
+    }
+
+    /// The zeroes and the others of a shape, in these bytes.
+    #[inline(always)]
+    fn shape(&self, bytes: &[u8], index: usize) -> Option<(usize, usize)> {
+        if index >= self.count() {
+            return None;
+        }
+        let at = if self.same_zeroes() { 2 } else { index.wrapping_mul(2).wrapping_add(2) };
+        let others = if self.same_zeroes() { index.wrapping_add(3) } else { at.wrapping_add(1) };
+        let zeroes = usize::from(*bytes.get(at)?);
+        Some((zeroes, usize::from(*bytes.get(others)?).wrapping_add(1)))
+    }
+}
+
+/// Decodes cells.
+#[inline(always)]
 pub(super) fn decode(
     blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
+    // Most often there is one shape, and it is no longer than a word.
     let head = Head::read(bytes)?;
-    match head.grid() {
-        Some(shape) => decode_grid(blocks, head.tags(bytes), shape, head.skip),
-        None => decode_cells(blocks, &head, Reader::behind(bytes, head.len)),
-    }
-}
-
-/// What stands before the cells of an encoding.
-struct Head<'a> {
-    /// A byte or two each: zeroes, where they differ, and the others less one.
-    shapes: &'a [u8],
-    /// The zeroes of all of them, where they have the same.
-    same: Option<u8>,
-    index_bits: u32,
-    /// The tags are alternately odd and even.
-    odd_even: bool,
-    /// Then: the lowest bit of the first.
-    parity: u8,
-    /// Granules of the first cell that lie before the block.
-    skip: usize,
-    /// Bytes of it.
-    len: usize,
-}
-
-impl<'a> Head<'a> {
-    #[inline(always)]
-    fn read(bytes: &'a [u8]) -> Result<Self> {
-        let (&[first, skip], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-        let odd_even = first & ODD_EVEN != 0;
-        let parity = skip >> 7;
-        if first & 0x18 != 0 || parity != 0 && !odd_even {
-            return Err(Error::Invalid);
+    match head.shape(bytes, 0) {
+        Some((zeroes, others))
+            if head.count() == 1 && zeroes.wrapping_add(others) <= GRANULES_PER_WORD =>
+        {
+            decode_grid(blocks, bytes)
         }
-        let count = usize::from(first & 7).wrapping_add(1);
-        let (same, rest) = match rest {
-            &[zeroes, ref rest @ ..] if first & SAME_ZEROES != 0 => (Some(zeroes), rest),
-            rest => (None, rest),
-        };
-        let (len, before) = if same.is_some() { (count, 3) } else { (count.wrapping_mul(2), 2) };
-        Ok(Self {
-            shapes: rest.get(..len).ok_or(Error::Invalid)?,
-            same,
-            index_bits: index_bits(count),
-            odd_even,
-            parity,
-            skip: usize::from(skip) & SKIP_MAX,
-            len: len.wrapping_add(before),
-        })
-    }
-
-    /// The zeroes and the others of a shape.
-    #[inline(always)]
-    fn shape(&self, index: usize) -> Option<(usize, usize)> {
-        let (zeroes, others) = match self.same {
-            Some(zeroes) => (zeroes, *self.shapes.get(index)?),
-            None => {
-                let shape = self.shapes.get(index.wrapping_mul(2)..)?;
-                let &[zeroes, others] = shape.first_chunk()?;
-                (zeroes, others)
-            }
-        };
-        Some((zeroes.into(), usize::from(others).wrapping_add(1)))
-    }
-
-    /// The zeroes and the others of all cells, where they have one shape and it is no longer
-    /// than a word.
-    #[inline(always)]
-    fn grid(&self) -> Option<(usize, usize)> {
-        let shape = if self.index_bits == 0 { self.shape(0) } else { None };
-        shape.filter(|(zeroes, others)| zeroes.wrapping_add(*others) <= GRANULES_PER_WORD)
-    }
-
-    /// The tags of cells of one shape.
-    #[inline(always)]
-    fn tags<'b>(&self, bytes: &'b [u8]) -> Unpacker<'b> {
-        let parity = if self.odd_even { Some(self.parity.into()) } else { None };
-        Unpacker::new(Reader::behind(bytes, self.len), parity)
+        _ => decode_cells(blocks, bytes),
     }
 }
 
-/// Decodes cells of one shape, a whole cell at a time.
+/// Decodes cells of one shape, no longer than a word, a whole one at a time.
 #[inline(never)]
-fn decode_grid(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    mut tags: Unpacker<'_>,
-    (zeroes, others): (usize, usize),
-    skip: usize,
-) -> Result<usize> {
+fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+    let head = Head::read(bytes)?;
+    let (zeroes, others) = head.shape(bytes, 0).ok_or(Error::Invalid)?;
     let len = zeroes.wrapping_add(others);
+    let skip = head.skip();
     // The first cell, too, has a granule in the block.
     if skip >= len {
         return Err(Error::Invalid);
     }
+    let parity = if head.odd_even() { Some(head.parity()) } else { None };
+    let mut tags = Unpacker::new(Reader::behind(bytes, head.len()), parity);
     let run = ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
     let run = run << zeroes.wrapping_mul(4);
     let step = len.wrapping_mul(4);
@@ -374,17 +403,16 @@ fn decode_grid(
 
 /// Decodes cells of any shapes.
 #[inline(never)]
-fn decode_cells(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    head: &Head<'_>,
-    mut reader: Reader<'_>,
-) -> Result<usize> {
-    let width = head.index_bits.wrapping_add(if head.odd_even { 3 } else { 4 });
+fn decode_cells(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+    let head = Head::read(bytes)?;
+    let index_bits = index_bits(head.count());
+    let width = index_bits.wrapping_add(if head.odd_even() { 3 } else { 4 });
+    let mut reader = Reader::behind(bytes, head.len());
     let mut canvas = Canvas::new(blocks);
-    let (mut at, mut skip) = (0, head.skip);
+    let (mut at, mut skip) = (0, head.skip());
     let (mut eight, mut left) = (0, 0usize);
-    let three = u32::from(head.odd_even);
-    let mut parity = head.parity;
+    let three = u32::from(head.odd_even());
+    let mut parity = head.parity();
     // A cell is a granule long at least, so this ends.
     while at < GRANULES {
         if left == 0 {
@@ -393,10 +421,11 @@ fn decode_cells(
         left = left.wrapping_sub(1);
         let value = eight as u8;
         eight >>= 8;
-        let index = value & !(u8::MAX << (head.index_bits & 7));
-        let tag = value >> (head.index_bits & 7) << three | parity;
+        let index = value & !(u8::MAX << (index_bits & 7));
+        let tag = value >> (index_bits & 7) << three | parity;
         parity ^= three as u8;
-        let (mut zeroes, mut others) = head.shape(index.into()).ok_or(Error::Invalid)?;
+        let (mut zeroes, mut others) =
+            head.shape(reader.bytes(), index.into()).ok_or(Error::Invalid)?;
         if skip > 0 {
             // The first cell, too, has a granule in the block.
             others = others.saturating_sub(skip.saturating_sub(zeroes));
@@ -450,6 +479,12 @@ impl Shapes {
         self.shapes.get(..self.len.into()).unwrap_or_default()
     }
 
+    fn of_one(shape: Shape) -> Self {
+        let mut shapes = [Shape(0); SHAPES];
+        shapes[0] = shape;
+        Self { shapes, len: 1 }
+    }
+
     fn find(&self, shape: Shape) -> Option<u8> {
         let found = self.known().iter().position(|known| *known == shape);
         found.map(|number| number as u8)
@@ -466,7 +501,7 @@ impl Shapes {
 
     /// The number of the shape that a cell was given.
     #[inline(never)]
-    fn number_of(&self, cell: &Cell) -> u8 {
+    fn number_of(&self, cell: Cell) -> u8 {
         let found = if cell.begin == 0 {
             self.find_first(cell).map(|(number, _)| number)
         } else if cell.is_last() {
@@ -478,7 +513,7 @@ impl Shapes {
     }
 
     /// The shape that a cell at the block's end is the beginning of.
-    fn find_last(&self, cell: &Cell) -> Option<u8> {
+    fn find_last(&self, cell: Cell) -> Option<u8> {
         let found = self.known().iter().position(|shape| match cell.others() {
             0 => shape.zeroes() >= cell.zeroes(),
             others => shape.zeroes() == cell.zeroes() && shape.others() >= others,
@@ -488,7 +523,7 @@ impl Shapes {
 
     /// The shape that a cell at the block's beginning is the end of, and how much of it
     /// lies before.
-    fn find_first(&self, cell: &Cell) -> Option<(u8, u8)> {
+    fn find_first(&self, cell: Cell) -> Option<(u8, u8)> {
         self.known().iter().zip(0u8..).find_map(|(shape, number)| {
             let (zeroes, others) = (shape.zeroes(), shape.others());
             let skip = shape.len().checked_sub(cell.len())?;

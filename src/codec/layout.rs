@@ -75,7 +75,7 @@ impl Layout {
         costs
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn costs(&mut self, block: &Block) -> Costs {
         if block.is_raw() {
             return Costs { list: None, bitmap: None, cells: None };

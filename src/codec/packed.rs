@@ -66,30 +66,30 @@ pub(super) fn write(tags: &Tags, count: usize, three: bool, writer: &mut Writer<
 /// Reads tags.
 pub(super) struct Unpacker<'a> {
     reader: Reader<'a>,
-    /// Where they have three bits: their lowest ones.
-    lowest: Option<u64>,
-    held: u64,
+    /// Where they have three bits: the lowest of the first.
+    parity: Option<u8>,
     /// Tags that are held.
-    left: usize,
+    left: u8,
+    held: u64,
 }
 
 impl<'a> Unpacker<'a> {
     /// Of three bits where the `parity` of the first of them is given, else of four.
     #[inline(always)]
-    pub(super) fn new(reader: Reader<'a>, parity: Option<u64>) -> Self {
-        Self { reader, lowest: parity.map(alternating), held: 0, left: 0 }
+    pub(super) fn new(reader: Reader<'a>, parity: Option<u8>) -> Self {
+        Self { reader, parity, left: 0, held: 0 }
     }
 
     #[inline(never)]
     fn sixteen(&mut self) -> u64 {
-        match self.lowest {
+        match self.parity {
             None => self.reader.bits(64),
-            Some(lowest) => {
+            Some(parity) => {
                 let mut tags = self.reader.bits(48);
                 for (shift, stays) in STEPS {
                     tags = tags & stays | (tags & moves(shift, stays)) << shift;
                 }
-                tags << 1 | lowest
+                tags << 1 | alternating(parity.into())
             }
         }
     }
@@ -97,7 +97,7 @@ impl<'a> Unpacker<'a> {
     #[inline(always)]
     pub(super) fn next(&mut self) -> u64 {
         if self.left == 0 {
-            (self.held, self.left) = (self.sixteen(), LANES);
+            (self.held, self.left) = (self.sixteen(), LANES as u8);
         }
         self.left = self.left.wrapping_sub(1);
         let tag = self.held & 15;
@@ -109,7 +109,7 @@ impl<'a> Unpacker<'a> {
     ///
     /// [`Error::Invalid`]: crate::error::Error::Invalid
     pub(super) fn finish(&self) -> Result<usize> {
-        let width = if self.lowest.is_some() { 3 } else { 4 };
-        self.reader.check(self.left.wrapping_mul(width))
+        let width = if self.parity.is_some() { 3 } else { 4 };
+        self.reader.check(usize::from(self.left).wrapping_mul(width))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BITMAP, Block, LIST, QUARTERS},
+    block::{BITMAP, Block, GRANULES, LIST, QUARTERS},
     canvas::{Blocks, Canvas},
     layout::Layout,
     packed::{self, Unpacker},
@@ -59,19 +59,22 @@ pub(super) fn decode_list(
     flags: u8,
 ) -> Result<usize> {
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-    let list = rest.get(..len.into()).ok_or(Error::Invalid)?;
-    let mut starts = [0; QUARTERS];
+    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+    let mut changes = Changes::new(bytes, usize::from(len).wrapping_add(2), flags)?;
+    let mut canvas = Canvas::new(blocks);
+    if flags & ZERO_FIRST == 0 {
+        canvas.change_here(0, changes.next());
+    }
     let mut before = 0;
-    for &at in list {
+    for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        if let Some(word) = starts.get_mut(usize::from(at >> 6)) {
-            *word |= 1 << (at & 63);
-        }
+        canvas.change(at.into(), changes.next());
         before = at;
     }
-    decode_tags(blocks, &starts, Reader::behind(bytes, list.len().wrapping_add(2)), flags)
+    canvas.advance(GRANULES);
+    changes.tags.finish()
 }
 
 #[inline(never)]
@@ -82,69 +85,61 @@ pub(super) fn decode_bitmap(
 ) -> Result<usize> {
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
     let bitmap = bitmap.ok_or(Error::Invalid)?;
-    let starts = [0, 1, 2, 3].map(|index| bitmap.word(index));
-    let [first, ..] = starts;
+    let [first, ..] = *bitmap;
     if first & 1 != 0 {
         return Err(Error::Invalid);
     }
-    decode_tags(blocks, &starts, Reader::behind(bytes, BITMAP_BYTES + 1), flags)
-}
-
-/// Decodes runs that begin at `starts`.
-#[inline(never)]
-fn decode_tags(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    starts: &[u64; QUARTERS],
-    mut reader: Reader<'_>,
-    flags: u8,
-) -> Result<usize> {
-    if flags & ALTERNATES == 0 {
-        if flags != 0 {
-            return Err(Error::Invalid);
-        }
-        let mut tags = Unpacker::new(reader, None);
-        let mut before = 0;
-        paint(blocks, starts, true, || {
-            let tag = tags.next();
-            let delta = tag ^ before;
-            before = tag;
-            delta
-        });
-        tags.finish()
-    } else {
-        let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) & 1) } else { None };
-        let mut tags = Unpacker::new(reader, parity);
-        // A run's tag is its difference to the zeroes before it, and to those behind.
-        let mut tag = 0;
-        let mut ends = true;
-        paint(blocks, starts, flags & ZERO_FIRST == 0, || {
-            ends = !ends;
-            if !ends {
-                tag = tags.next();
-            }
-            tag
-        });
-        tags.finish()
-    }
-}
-
-/// Changes the tag at each of `starts` by what `next` says; and at the `first` granule, too.
-#[inline(always)]
-fn paint(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    starts: &[u64; QUARTERS],
-    first: bool,
-    mut next: impl FnMut() -> u64,
-) {
+    let mut changes = Changes::new(bytes, BITMAP_BYTES + 1, flags)?;
     let mut canvas = Canvas::new(blocks);
-    let mut first = u64::from(first);
-    for bits in starts {
-        let mut rest = bits | first;
+    // The first granule begins a run like any other, if that has a tag.
+    let mut first = u64::from(flags & ZERO_FIRST == 0);
+    for quarter in 0..QUARTERS {
+        let mut rest = bitmap.word(quarter) | first;
         first = 0;
         while rest != 0 {
-            canvas.change_here(rest.trailing_zeros() as usize, next());
+            canvas.change_here(rest.trailing_zeros() as usize, changes.next());
             rest &= rest.wrapping_sub(1);
         }
         canvas.end_quarter();
+    }
+    changes.tags.finish()
+}
+
+/// By how much the tag changes from run to run.
+struct Changes<'a> {
+    tags: Unpacker<'a>,
+    /// Every other run is of tag 0.
+    alternate: bool,
+    /// Then: the next run is.
+    zero: bool,
+    tag: u8,
+}
+
+impl<'a> Changes<'a> {
+    /// The tags are behind the first `head` bytes.
+    #[inline(always)]
+    fn new(bytes: &'a [u8], head: usize, flags: u8) -> Result<Self> {
+        let alternate = flags & ALTERNATES != 0;
+        if !alternate && flags != 0 {
+            return Err(Error::Invalid);
+        }
+        let mut reader = Reader::behind(bytes, head);
+        let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
+        Ok(Self { tags: Unpacker::new(reader, parity), alternate, zero: false, tag: 0 })
+    }
+
+    /// The next change, the first one from tag 0; a run of tag 0 before others is none.
+    #[inline(always)]
+    fn next(&mut self) -> u64 {
+        let mut change = self.tag;
+        if self.zero {
+            self.zero = false;
+        } else {
+            let before = if self.alternate { 0 } else { self.tag };
+            self.tag = self.tags.next() as u8;
+            change = self.tag ^ before;
+            self.zero = self.alternate;
+        }
+        change.into()
     }
 }
