@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use super::{
     Index,
     guard::PIN,
-    leaf::Word,
+    leaf::{Leaf, Word},
     memory::Kit,
     node::{Child, Node, key, level_for},
     tree::Place,
@@ -51,14 +51,15 @@ impl<H: Host> Index<H> {
         loop {
             match self.walk(position) {
                 Place::Child(visit) => match visit.child.leaf(&self.memory) {
+                    Some(_) if !visit.is_unlocked_leaf() => {}
                     Some(leaf) if leaf.holds(word) => {
-                        if let Some(done) = job.do_there(visit.node, visit.level, visit.child) {
+                        if let Some(done) = job.do_there(visit.node, leaf) {
                             return done;
                         }
                     }
-                    Some(_) => {
+                    Some(leaf) => {
                         job.kit.fill(0, word, flags)?;
-                        job.widen(visit.node, visit.level, visit.child);
+                        job.widen(visit.node, leaf);
                     }
                     None if visit.valid() => {
                         job.kit.fill(visit.level.wrapping_sub(1), word, flags)?;
@@ -92,8 +93,8 @@ impl<H: Host> Index<H> {
 impl<'a, H: Host> Job<'a, H> {
     /// Locks the leaf that a visit found and does the job there.
     #[inline(never)]
-    fn do_there(&self, node: Ref<'a, Node<H>>, level: u32, child: Child) -> Option<Option<Word>> {
-        let guard = self.kit.index.try_lock(node, level, child, self.position)?;
+    fn do_there(&self, node: Ref<'a, Node<H>>, leaf: Leaf<'a>) -> Option<Option<Word>> {
+        let guard = self.kit.index.lock(node, leaf, self.position)?;
         Some(match self.then {
             // The leaf was seen to hold it, and gets no narrower.
             Then::Replace => guard.replace_known(self.position, self.word),
@@ -103,10 +104,8 @@ impl<'a, H: Host> Job<'a, H> {
 
     /// Locks the leaf that a visit found and puts the kit's in its place.
     #[inline(never)]
-    fn widen(&mut self, node: Ref<'a, Node<H>>, level: u32, child: Child) {
-        let Some(guard) = self.kit.index.try_lock(node, level, child, self.position) else {
-            return;
-        };
+    fn widen(&mut self, node: Ref<'a, Node<H>>, leaf: Leaf<'a>) {
+        let Some(guard) = self.kit.index.lock(node, leaf, self.position) else { return };
         match self.kit.leaf() {
             Some(wide) => guard.widen(wide),
             None => guard.unlock(),

@@ -32,14 +32,16 @@ pub(crate) use leaf::{Word, is_small};
 pub(crate) use staged::Staged;
 
 use grow::Then;
+use leaf::Leaf;
 use memory::Memory;
-use node::{Child, FANOUT, LEVEL_MAX, SLOT_MASK};
+use node::{Child, FANOUT, LEVEL_MAX, Node, SLOT_MASK};
 use tree::{Root, Visit};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
     error::{Error, Result},
     host::{AllocFlags, Host},
+    pool::Ref,
     sync::{Ordering, spin_loop},
 };
 
@@ -118,16 +120,23 @@ impl<H: Host> Index<H> {
         if child.0.is_null() {
             return Some(core::ptr::null_mut());
         }
-        self.lock(node, child, position)?.take_but_last(position)
+        self.lock(node, child.leaf(&self.memory)?, position)?.take_but_last(position)
+    }
+
+    /// The leaf of `position`, where its hint leads there, and the node above it.
+    #[inline]
+    fn known_leaf(&self, position: u64) -> Option<(Ref<'_, Node<H>>, Leaf<'_>)> {
+        let node = self.memory.hinted(position).filter(|node| node.is_above(position))?;
+        // Acquire: see `Visit::valid`.
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        Some((node, child.leaf(&self.memory)?))
     }
 
     /// Locks the leaf of `position` where its hint leads there and nobody else has it locked.
     #[inline]
     fn lock_known(&self, position: u64) -> Option<LeafGuard<'_, H>> {
-        let node = self.memory.hinted(position).filter(|node| node.is_above(position))?;
-        // Acquire: see `Visit::valid`.
-        let child = Child(node.child(1, position).load(Ordering::Acquire));
-        self.lock(node, child, position)
+        let (node, leaf) = self.known_leaf(position)?;
+        self.lock(node, leaf, position)
     }
 
     /// Locks the leaf of `entry`, if there is one.
@@ -139,7 +148,15 @@ impl<H: Host> Index<H> {
     /// As [`lock_leaf`](Self::lock_leaf), by the position.
     #[inline]
     fn find(&self, position: u64) -> Option<LeafGuard<'_, H>> {
-        self.lock_known(position).or_else(|| self.walk_and_lock(position))
+        let mut found = self.known_leaf(position);
+        loop {
+            let (node, leaf) = found.or_else(|| self.walk_to_leaf(position))?;
+            if let Some(guard) = self.lock(node, leaf, position) {
+                return Some(guard);
+            }
+            spin_loop();
+            found = None;
+        }
     }
 
     /// Puts `word` at `entry` and returns the word that was there, or null; `None`, and the index

@@ -6,7 +6,7 @@ use super::{
     Index,
     grow::Then,
     leaf::{Leaf, Word, is_small},
-    node::{Child, FANOUT, NO_KEY, Node, SLOT_MASK},
+    node::{Child, FANOUT, FANOUT_BITS, NO_KEY, Node, SLOT_MASK},
 };
 use crate::{
     entry::SwapEntry,
@@ -137,7 +137,7 @@ impl<H: Host> Index<H> {
         let leaf = self.memory.take_leaf(WIDE, flags).ok_or(Error::NoMemory)?;
         // INVARIANT: of the pool, and locked. Release: as in `begin_node`.
         node.child(1, within).store(Child::from_leaf(leaf).locked().0, Ordering::Release);
-        node.set_children((within / FANOUT as u64).wrapping_add(1) as u16);
+        node.set_children((within >> FANOUT_BITS).wrapping_add(1) as u16);
         Ok(leaf)
     }
 

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use super::{
     Index,
     guard::LeafGuard,
-    leaf::Word,
+    leaf::{Leaf, Word},
     memory::Memory,
     node::{Child, FANOUT, Node, below, child_number, key},
 };
@@ -69,6 +69,11 @@ impl<H: Host> Visit<'_, H> {
     pub(super) fn valid(&self) -> bool {
         fence(Ordering::Acquire);
         self.keyed && self.node.version.load(Ordering::Relaxed) == self.version
+    }
+
+    /// True if it saw a leaf that can be locked.
+    pub(super) fn is_unlocked_leaf(&self) -> bool {
+        self.level == 1 && !self.child.is_locked()
     }
 
     /// The first position after the visited one that may have a leaf: under the next child of
@@ -171,23 +176,16 @@ impl<H: Host> Index<H> {
         }
     }
 
-    /// Locks the leaf of `position`, if there is one.
-    // Not inlined, like all below that leaves a guard behind: a guard's making takes more
-    // stack than the guard.
+    /// The leaf of `position`, if there is one, and the node above it. It was not locked, and was
+    /// in the tree if it can be locked.
     #[inline(never)]
-    pub(super) fn walk_and_lock(&self, position: u64) -> Option<LeafGuard<'_, H>> {
+    pub(super) fn walk_to_leaf(&self, position: u64) -> Option<(Ref<'_, Node<H>>, Leaf<'_>)> {
         loop {
             let Place::Child(visit) = self.walk(position) else { return None };
             match visit.child.leaf(&self.memory) {
-                Some(_) => {
-                    if let Some(guard) =
-                        self.try_lock(visit.node, visit.level, visit.child, position)
-                    {
-                        return Some(guard);
-                    }
-                }
+                Some(leaf) if visit.is_unlocked_leaf() => return Some((visit.node, leaf)),
                 None if visit.valid() => return None,
-                None => {}
+                _ => {}
             }
             spin_loop();
         }
@@ -195,6 +193,7 @@ impl<H: Host> Index<H> {
 
     /// Locks the leaf of `position`, if there is one that is not locked.
     /// `Err` where it is, or where the tree changed meanwhile.
+    // Not inlined: a guard's making takes more stack than the guard.
     #[inline(never)]
     pub(super) fn try_find(
         &self,
@@ -202,39 +201,24 @@ impl<H: Host> Index<H> {
     ) -> core::result::Result<Option<LeafGuard<'_, H>>, ()> {
         let Place::Child(visit) = self.walk(position) else { return Ok(None) };
         match visit.child.leaf(&self.memory) {
-            Some(_) => {
-                self.try_lock(visit.node, visit.level, visit.child, position).map(Some).ok_or(())
+            Some(leaf) if visit.is_unlocked_leaf() => {
+                self.lock(visit.node, leaf, position).map(Some).ok_or(())
             }
+            Some(_) => Err(()),
             None if visit.valid() => Ok(None),
             None => Err(()),
         }
     }
 
-    /// Locks the leaf to which `child` led from a node of `level`, if that is a leaf of
-    /// `position`, unlocked, and there still.
-    pub(super) fn try_lock<'a>(
-        &'a self,
-        node: Ref<'a, Node<H>>,
-        level: u32,
-        child: Child,
-        position: u64,
-    ) -> Option<LeafGuard<'a, H>> {
-        if child.is_locked() || level != 1 {
-            return None;
-        }
-        self.lock(node, child, position)
-    }
-
-    /// Locks the leaf of `position`, to which `child` led from `node`, if that is no lock
-    /// of another and it is so still.
+    /// Locks the leaf of `position`, to which `node` led, if it is not locked and in the tree
+    /// still.
     #[inline]
     pub(super) fn lock<'a>(
         &'a self,
         node: Ref<'a, Node<H>>,
-        child: Child,
+        leaf: Leaf<'a>,
         position: u64,
     ) -> Option<LeafGuard<'a, H>> {
-        let leaf = child.leaf(&self.memory)?;
         let unlocked = Child::from_leaf(leaf);
         let entered = Entered::new(self.host());
         let word = node.get().child(1, position);
@@ -264,13 +248,12 @@ impl<H: Host> Index<H> {
             // An empty or a low tree ends the search.
             let Place::Child(visit) = self.walk(position) else { return None };
             match visit.child.leaf(&self.memory) {
-                Some(_) => {
-                    if let Some(guard) =
-                        self.try_lock(visit.node, visit.level, visit.child, position)
-                    {
+                Some(leaf) if visit.is_unlocked_leaf() => {
+                    if let Some(guard) = self.lock(visit.node, leaf, position) {
                         return Some(guard);
                     }
                 }
+                Some(_) => {}
                 None => {
                     let next = visit.skip_absent(position);
                     if visit.valid() {
