@@ -157,10 +157,11 @@ impl<H: Host, P: PageSize> Records<H, P> {
                     return self.create_raw(host, source, flags);
                 };
                 let (kind, head) = if len <= OBJECT_MAX { (SLAB, 0) } else { (SIZED, SIZE_BYTES) };
-                let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
                 let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
-                if encoder.write(source, bytes.get_mut(head..).unwrap_or_default()).is_none() {
+                let whole = encoder.write(source, bytes.get_mut(head..).unwrap_or_default());
+                let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
+                if whole.is_none() {
                     // The tags changed since they were looked at.
                     self.free(host, record);
                     return self.create_raw(host, source, flags);

@@ -302,20 +302,22 @@ pub unsafe extern "C" fn mteswap_restore_range(
         let tags = unsafe { TagsOut::new(tags) }?;
         let bits = c_ulong::BITS as usize;
         let mut restored: c_long = 0;
-        for word in 0..nr.div_ceil(bits) {
-            let mut found: c_ulong = 0;
-            let begin = word.wrapping_mul(bits);
-            for index in begin..nr.min(begin.saturating_add(bits)) {
-                let Some(entry) = range.get(index as u64) else { break };
-                if store.tags.restore(entry, &mut tags.page(index)) {
-                    found |= 1 << index.wrapping_sub(begin);
-                    restored = restored.wrapping_add(1);
-                }
+        let mut found: c_ulong = 0;
+        for index in 0..nr {
+            let bit = index % bits;
+            let Some(entry) = range.get(index as u64) else { break };
+            if store.tags.restore(entry, &mut tags.page(index)) {
+                found |= 1 << bit;
+                restored = restored.wrapping_add(1);
             }
-            if !present.is_null() {
-                // SAFETY: one of the words that hold `nr` bits, which the caller lets
-                // this function write.
-                unsafe { present.wrapping_add(word).write(found) };
+            // The last bit of a word, or of all.
+            if bit.wrapping_add(1) == bits || index.wrapping_add(1) == nr {
+                if !present.is_null() {
+                    // SAFETY: one of the words that hold `nr` bits, which the caller lets
+                    // this function write.
+                    unsafe { present.wrapping_add(index / bits).write(found) };
+                }
+                found = 0;
             }
         }
         Ok(restored)

@@ -1,26 +1,26 @@
-//! Bits in bytes, lowest first.
+//! Small numbers in bytes, lowest bits first.
 
 use crate::error::{Error, Result};
 
+/// Numbers that are unpacked at once, a byte each.
+pub(super) const LANES: usize = size_of::<u64>();
 /// Appends to a buffer. What does not fit is counted and dropped.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
     at: usize,
+    /// What the byte at `at` begins with, and how many bits that is, 7 at most.
     held: u64,
-    bits: u32,
+    bits: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(out: &'a mut [u8]) -> Self {
-        Self { out, at: 0, held: 0, bits: 0 }
-    }
-
     /// Appends to the first `at` bytes.
     pub(super) fn behind(out: &'a mut [u8], at: usize) -> Self {
         Self { out, at, held: 0, bits: 0 }
     }
 
     /// Appends a whole byte; only between bytes.
+    #[inline(always)]
     pub(super) fn byte(&mut self, byte: u8) {
         if let Some(place) = self.out.get_mut(self.at) {
             *place = byte;
@@ -28,112 +28,116 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(1);
     }
 
-    /// Appends the lowest `count` bits, 8 at most; the others are 0.
+    /// Appends the first `count` bytes of a word, the others of which are 0; only between bytes.
+    #[inline(never)]
+    pub(super) fn bytes(&mut self, word: u64, count: usize) {
+        put(self.out, self.at, word);
+        self.at = self.at.saturating_add(count);
+    }
+
+    /// Appends a number of `count` bits, 8 at most.
     #[inline(always)]
-    pub(super) fn bits(&mut self, value: u8, count: u32) {
-        self.held |= u64::from(value) << (self.bits & 63);
+    pub(super) fn small(&mut self, number: u8, count: usize) {
+        self.held |= u64::from(number) << (self.bits & 7);
         self.bits = self.bits.wrapping_add(count);
-        if self.bits >= 32 {
-            match self.out.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut) {
-                Some(place) => *place = (self.held as u32).to_le_bytes(),
-                None => trickle(self.out, self.at, self.held, 4),
-            }
-            self.at = self.at.saturating_add(4);
-            self.held >>= 32;
-            self.bits = self.bits.wrapping_sub(32);
+        if self.bits >= 8 {
+            self.byte(self.held as u8);
+            self.held >>= 8;
+            self.bits = self.bits.wrapping_sub(8);
         }
     }
 
-    /// Fills the last byte up with zeroes; returns how many bytes there are.
-    #[inline]
-    pub(super) fn finish(self) -> usize {
-        let bytes = self.bits.div_ceil(8) as usize;
-        trickle(self.out, self.at, self.held, bytes);
-        self.at.saturating_add(bytes)
+    /// Appends a number of `count` bits, 56 at most.
+    pub(super) fn bits(&mut self, number: u64, count: usize) {
+        let held = self.held | number << (self.bits & 7);
+        // The byte that is not done yet is written all the same, and again with the next bits.
+        put(self.out, self.at, held);
+        let bits = self.bits.wrapping_add(count);
+        self.at = self.at.saturating_add(bits >> 3);
+        self.held = held >> (bits & 0x38);
+        self.bits = bits & 7;
+    }
+
+    /// Bytes there are; the last is filled up with zeroes.
+    #[inline(always)]
+    pub(super) fn finish(mut self) -> usize {
+        if self.bits > 0 {
+            self.byte(self.held as u8);
+        }
+        self.at
     }
 }
 
-/// Writes the lowest `count` bytes of `held` from `at` on, those that fit.
-// With the writer's parts, not the writer: that stays in registers.
-#[inline(never)]
-fn trickle(out: &mut [u8], at: usize, held: u64, count: usize) {
+/// Writes the bytes of a word that fit.
+#[inline(always)]
+fn put(out: &mut [u8], at: usize, word: u64) {
     let rest = out.get_mut(at..).unwrap_or_default();
-    for (place, byte) in rest.iter_mut().zip(held.to_le_bytes()).take(count) {
-        *place = byte;
+    match rest.first_chunk_mut() {
+        Some(place) => *place = word.to_le_bytes(),
+        None => {
+            let mut word = word;
+            for place in rest {
+                *place = word as u8;
+                word >>= 8;
+            }
+        }
     }
 }
 
-/// Reads from a buffer; past its end there are zeroes, and [`overrun`](Self::overrun)
-/// says so.
+/// Reads from a buffer; past its end there are zeroes, and [`check`](Self::check) says so.
+#[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
+    /// Bits read.
     at: usize,
-    held: u64,
-    bits: u32,
-    overrun: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, held: 0, bits: 0, overrun: false }
-    }
-
-    /// The next whole byte; only between bytes.
-    pub(super) fn byte(&mut self) -> u8 {
-        let byte = self.bytes.get(self.at).copied();
-        self.at = self.at.saturating_add(1);
-        self.overrun |= byte.is_none();
-        byte.unwrap_or(0)
-    }
-
-    /// The next `len` bytes as they lie, if there are so many; only between bytes.
-    pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
-        let bytes = self.bytes.get(self.at..)?.get(..len)?;
-        self.at = self.at.saturating_add(len);
-        Some(bytes)
-    }
-
-    /// `N` bytes from `at` on, wherever reading has got to.
+    /// Behind the first `at` bytes.
     #[inline(always)]
-    pub(super) fn look<const N: usize>(&self, at: usize) -> Result<&[u8; N]> {
-        self.bytes.get(at..).and_then(<[u8]>::first_chunk).ok_or(Error::Invalid)
+    pub(super) fn behind(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at: at.wrapping_mul(8) }
     }
 
-    /// The next `count` bits, 8 at most.
-    #[inline(always)]
-    pub(super) fn bits(&mut self, count: u32) -> u8 {
-        if self.bits < count {
-            self.refill();
-        }
-        let value = self.held & !(u64::MAX << (count & 63));
-        self.held >>= count & 63;
-        self.bits = self.bits.wrapping_sub(count);
-        value as u8
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
+    /// The next `count` bits, 56 at most, and others above them.
     #[inline(always)]
-    fn refill(&mut self) {
-        let (bytes, count) = match self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            Some(chunk) => (u32::from_le_bytes(*chunk), 4),
-            None => (u32::from(self.bytes.get(self.at).copied().unwrap_or(0)), 1),
+    pub(super) fn bits(&mut self, count: usize) -> u64 {
+        let at = self.at;
+        self.at = at.wrapping_add(count);
+        let rest = self.bytes.get(at >> 3..).unwrap_or_default();
+        let word = match rest.first_chunk() {
+            Some(chunk) => u64::from_le_bytes(*chunk),
+            None => last_bytes(rest),
         };
-        self.overrun |= self.at >= self.bytes.len();
-        self.held |= u64::from(bytes) << (self.bits & 63);
-        self.at = self.at.saturating_add(count);
-        self.bits = self.bits.wrapping_add((count as u32).wrapping_mul(8));
+        word >> (at & 7)
     }
 
-    /// True if more was read than there was.
-    pub(super) fn overrun(&self) -> bool {
-        self.overrun
+    /// The next eight numbers of `width` bits, 7 at most: three shifts unpack them all.
+    #[inline(never)]
+    pub(super) fn numbers(&mut self, width: u32) -> u64 {
+        let width = width & 7;
+        let mask = |of: u64, lanes: u32| of.wrapping_mul(!(u64::MAX << width.wrapping_mul(lanes)));
+        let packed = self.bits((width as usize).wrapping_mul(LANES));
+        let halves = packed & mask(1, 4) | packed >> width.wrapping_mul(4) << 32;
+        let pairs = mask(0x0000_0001_0000_0001, 2);
+        let pairs = halves & pairs | (halves >> width.wrapping_mul(2) & pairs) << 16;
+        let bytes = mask(0x0001_0001_0001_0001, 1);
+        pairs & bytes | (pairs >> width & bytes) << 8
     }
 
-    /// Bytes begun so far; [`Error::Invalid`] if more was read than there was.
-    pub(super) fn finish(&self) -> Result<usize> {
-        if self.overrun {
-            Err(Error::Invalid)
-        } else {
-            Ok(self.at.wrapping_sub((self.bits >> 3) as usize))
-        }
+    /// Bytes begun so far, but for the last `unused` bits; [`Error::Invalid`] if there are fewer.
+    pub(super) fn check(self, unused: usize) -> Result<usize> {
+        let used = self.at.wrapping_sub(unused).wrapping_add(7) >> 3;
+        if used > self.bytes.len() { Err(Error::Invalid) } else { Ok(used) }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn last_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

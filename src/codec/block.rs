@@ -8,7 +8,7 @@
 //! | `0001 0000` | raw | 128 bytes |
 //! | `0010 00za` | list | number of boundaries, then each boundary's granule, then tags |
 //! | `0011 0oza` | bitmap | 32 bytes, a bit for each granule that begins a run (the first never set), then tags |
-//! | `1os0 dddd` | cells | see below |
+//! | `1os0 0ddd` | cells | see below |
 //!
 //! **Tags**, of list and bitmap: a nibble for each run. With `a` set, every other run is of
 //! tag 0 and has no nibble; with `z`, the first run is. With `o` (bitmap with `a` only),
@@ -16,7 +16,7 @@
 //! tag stands before them.
 //!
 //! **Cells**: what allocators lay out, a run of zeroes (possibly empty) and a run of one
-//! other tag. `dddd` is one less than the number of shapes; `s` says that all shapes have as
+//! other tag. `ddd` is one less than the number of shapes; `s` says that all shapes have as
 //! many zeroes. A byte follows: how many granules of the first cell lie
 //! before the block in its lowest 7 bits, and in bit 7 the lowest bit of the first tag,
 //! where `o` is set. Then the shapes: one byte of zeroes for all of them, or one each
@@ -26,20 +26,33 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
-use super::{ALL_GRANULES, bits::Writer, canvas::Canvas, cells, layout::Layout, runs};
+use super::{ALL_GRANULES, canvas::Blocks, cells, layout::Layout, runs};
 use crate::{
     error::{Error, Result},
-    tags::{TagSink, TagSource},
+    tags::{GRANULES_PER_WORD, TagSink, TagSource},
 };
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
+/// Words whose granules fill a word of one bit each.
+pub(super) const WORDS_OF_QUARTER: usize = 4;
+/// Such words of a block.
+pub(super) const QUARTERS: usize = BLOCK_WORDS / WORDS_OF_QUARTER;
 /// Granules of a block.
-pub(super) const GRANULES: u16 = 256;
+pub(super) const GRANULES: usize = 256;
 /// Bytes of a raw block, without its first byte.
 const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
 /// No block is longer.
 pub(super) const ENCODED_MAX: usize = RAW_BYTES + 1;
+
+/// The most tags of a block that is not raw. A block that alternates has no more; one that does not
+/// and has more could save a quarter of itself at the most.
+pub(super) const TAGS: usize = 128;
+
+/// The lower half of every byte.
+const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
+/// The lower byte of every pair of bytes.
+const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
 
 const RAW: u8 = 0x10;
 pub(super) const LIST: u8 = 0x20;
@@ -56,178 +69,358 @@ pub(super) enum Format {
     Raw,
 }
 
-/// The tags of a block.
-pub(super) type Words = [u64; BLOCK_WORDS];
-
-/// The tags of 256 granules, and where their runs begin.
+/// The runs of 256 granules: where they begin, and their tags.
+///
+/// A block of more than [`TAGS`] tags is raw: it is read again when it is written.
 pub(super) struct Block {
-    words: Words,
-    /// A bit for each granule whose tag differs from the one before it.
-    starts: [u64; 4],
+    pub(super) starts: Starts,
+    pub(super) tags: Tags,
+    /// How many starts there are.
+    boundaries: u16,
+    /// Every other run is of tag 0, and has none in `tags`.
+    alternate: bool,
+    /// The first run is of tag 0.
+    zero_first: bool,
 }
 
 impl Block {
     /// A block of tag 0.
     pub(super) const fn new() -> Self {
-        Self { words: [0; BLOCK_WORDS], starts: [0; 4] }
+        Self {
+            starts: Starts([0; QUARTERS]),
+            tags: Tags { words: [0; TAGS / GRANULES_PER_WORD], len: 0 },
+            boundaries: 0,
+            alternate: true,
+            zero_first: true,
+        }
     }
 
     /// Reads block `number` of a page.
+    // Apart: what it has on the stack is not needed longer.
+    #[inline(never)]
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
-        for (word, i) in self.words.iter_mut().zip(0usize..) {
-            *word = source.word(base.wrapping_add(i));
+        // Most alternate, and the first granules of others tell that they do not.
+        if self.scan(source, base, true) {
+            return;
         }
-        self.starts = [0; 4];
-        // The first granule begins no boundary: it is compared with itself.
-        let mut before = self.words.first().map_or(0, |word| word & 15);
-        for (word, index) in self.words.iter().zip(0u32..) {
-            let differs = word ^ (word << 4 | before);
-            before = word >> 60;
-            let bits = nibbles_to_bits(differs);
-            if let Some(quarter) = self.starts.get_mut((index >> 2) as usize) {
-                *quarter |= bits << (index & 3).wrapping_mul(16);
-            }
+        let runs = count_runs(source, base);
+        if runs > TAGS {
+            self.boundaries = runs as u16;
+            self.tags.len = runs;
+        } else {
+            self.scan(source, base, false);
         }
     }
 
-    /// The tag of a granule.
-    pub(super) fn tag(&self, granule: u8) -> u8 {
-        let word = self.words.get(usize::from(granule >> 4)).copied().unwrap_or(0);
-        (word >> (granule & 15).wrapping_mul(4)) as u8 & 15
+    /// Finds the runs; each word is read once. False where they ought to alternate and do not.
+    #[inline(always)]
+    fn scan(&mut self, source: &(impl TagSource + ?Sized), base: usize, alternate: bool) -> bool {
+        let mut word = source.word(base);
+        self.alternate = alternate;
+        self.zero_first = word & 15 == 0;
+        // Before the block is another tag, so that the first granule is a start like any other; and
+        // zero where that is not, so that they alternate.
+        let mut before = u64::from(self.zero_first);
+        let mut nonzero_before = before;
+        let mut held = 0;
+        let mut len = 0usize;
+        let mut index = base;
+        for starts in &mut self.starts.0 {
+            let mut bits = 0;
+            for _ in 0..WORDS_OF_QUARTER {
+                let tag_before = word << 4 | before;
+                before = word >> 60;
+                bits >>= GRANULES_PER_WORD;
+                if word != tag_before {
+                    let differs = nonzero_granules(word ^ tag_before);
+                    let mut tagged = differs;
+                    if alternate {
+                        let nonzero = nonzero_granules(word);
+                        if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
+                            return false;
+                        }
+                        nonzero_before = nonzero >> 60;
+                        tagged &= nonzero;
+                    }
+                    bits |= pack(differs) << 48;
+                    while tagged != 0 {
+                        held = held >> 4 | word >> tagged.trailing_zeros() << 60;
+                        tagged &= tagged.wrapping_sub(1);
+                        len = len.wrapping_add(1);
+                        if len % GRANULES_PER_WORD == 0 {
+                            self.tags.put(len, held);
+                        }
+                    }
+                }
+                index = index.wrapping_add(1);
+                word = source.word(index);
+            }
+            *starts = bits;
+        }
+        if let Some(starts) = self.starts.0.first_mut() {
+            *starts &= !1;
+        }
+        self.tags.finish(len, held);
+        // Between tags there are zeroes, if they alternate, and at the ends there may be.
+        let ends = usize::from(self.zero_first).wrapping_add(usize::from(before == 0));
+        let boundaries = match len {
+            0 => 0,
+            _ if alternate => len.wrapping_sub(1).wrapping_mul(2).wrapping_add(ends),
+            _ => len.wrapping_sub(1),
+        };
+        self.boundaries = boundaries as u16;
+        true
+    }
+
+    /// True if there are more tags than are kept.
+    pub(super) fn is_raw(&self) -> bool {
+        self.tags.len > TAGS
     }
 
     /// How often the tag changes.
-    pub(super) fn boundaries(&self) -> u32 {
-        self.starts.iter().map(|quarter| quarter.count_ones()).fold(0, u32::wrapping_add)
+    pub(super) fn boundaries(&self) -> usize {
+        self.boundaries.into()
+    }
+
+    /// True if every other run is of tag 0.
+    pub(super) fn alternates(&self) -> bool {
+        self.alternate
+    }
+
+    /// True if the first run is of tag 0.
+    pub(super) fn zero_first(&self) -> bool {
+        self.zero_first
     }
 
     /// The runs in order: where they begin, and their tag.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (u16, u8)> {
-        Spans::new(&self.starts).map(|(at, _)| (at, self.tag(at as u8)))
+    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u8)> {
+        let mut tags = self.tags.iter();
+        let mut zero = self.alternate && self.zero_first;
+        self.starts.iter(true).map(move |at| {
+            let tag = if zero { 0 } else { tags.next() };
+            zero = self.alternate && !zero;
+            (at, tag)
+        })
     }
 
-    /// The bits of [`runs`](Self::runs), as a bitmap block has them: the first is never set.
-    pub(super) fn starts(&self) -> impl Iterator<Item = u8> {
-        self.starts.iter().flat_map(|quarter| quarter.to_le_bytes())
-    }
-
-    pub(super) fn spans(&self) -> Spans<'_> {
-        Spans::new(&self.starts)
-    }
-
-    /// Writes the block in the format that `layout`, its own, chose; returns the length,
+    /// Writes the block in the format that `layout`, its own, chose, raw apart; returns the length,
     /// and how much of it fits `out` is written.
     #[inline]
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         match layout.format() {
-            Format::One => self.encode_one(out),
-            Format::List => runs::encode_list(self, layout, out),
+            Format::List => runs::encode_list(self, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
-            Format::Cells => {
-                // One after the other, not one in the other: their stack is not needed at once.
-                let head = cells::write_head(layout, out);
-                cells::encode(self, layout, out, head)
+            Format::Cells => cells::encode(self, layout, out),
+            // One run: the first byte says all.
+            Format::One | Format::Raw => {
+                let tag = if self.zero_first { 0 } else { self.tags.iter().next() };
+                out.iter_mut().take(1).for_each(|byte| *byte = tag);
+                1
             }
-            Format::Raw => self.encode_raw(out),
+        }
+    }
+}
+
+/// Writes block `number` of a page as it is; returns the length, and how much of it fits `out` is
+/// written.
+#[inline(never)]
+pub(super) fn encode_raw(
+    source: &(impl TagSource + ?Sized),
+    number: usize,
+    out: &mut [u8],
+) -> usize {
+    if let Some((first, rest)) = out.split_first_mut() {
+        *first = RAW;
+        let base = number.wrapping_mul(BLOCK_WORDS);
+        (0..BLOCK_WORDS).for_each(|i| rest.set_word(i, source.word(base.wrapping_add(i))));
+    }
+    ENCODED_MAX
+}
+
+/// The tags of runs, in order.
+pub(super) struct Tags {
+    /// Sixteen in a word; behind the last there are zeroes in its word.
+    words: [u64; TAGS / GRANULES_PER_WORD],
+    len: usize,
+}
+
+impl Tags {
+    /// How many there are, [`TAGS`] at most of a block that is not raw.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sixteen of them, from `16 * index` on.
+    #[inline(always)]
+    pub(super) fn sixteen(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn iter(&self) -> TagIter<'_> {
+        TagIter { tags: self, held: 0, at: 0 }
+    }
+
+    /// Puts down sixteen, the `len`-th tag as the last of them.
+    fn put(&mut self, len: usize, sixteen: u64) {
+        let index = (len / GRANULES_PER_WORD).wrapping_sub(1);
+        if let Some(word) = self.words.get_mut(index) {
+            *word = sixteen;
         }
     }
 
-    #[inline(never)]
-    fn encode_one(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::new(out);
-        writer.byte(self.tag(0));
-        writer.finish()
+    /// Puts down the last of `len` tags; they are in the highest nibbles of `held`.
+    fn finish(&mut self, len: usize, held: u64) {
+        let rest = len % GRANULES_PER_WORD;
+        let sixteen =
+            if rest > 0 { held >> GRANULES_PER_WORD.wrapping_sub(rest).wrapping_mul(4) } else { 0 };
+        self.put(len.wrapping_add(GRANULES_PER_WORD), sixteen);
+        self.len = len;
     }
+}
 
-    #[inline(never)]
-    fn encode_raw(&self, out: &mut [u8]) -> usize {
-        let mut writer = Writer::new(out);
-        writer.byte(RAW);
-        self.words.iter().flat_map(|word| word.to_le_bytes()).for_each(|byte| writer.byte(byte));
-        writer.finish()
+/// Tags one after the other.
+pub(super) struct TagIter<'a> {
+    tags: &'a Tags,
+    held: u64,
+    at: usize,
+}
+
+impl TagIter<'_> {
+    /// The next; 0 behind the last.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> u8 {
+        if self.at % GRANULES_PER_WORD == 0 {
+            self.held = self.tags.sixteen(self.at / GRANULES_PER_WORD);
+        }
+        self.at = self.at.wrapping_add(1);
+        let tag = self.held as u8 & 15;
+        self.held >>= 4;
+        tag
     }
 }
 
 /// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
-/// what ends too early; what the canvas got is unspecified then.
+/// what ends too early; what the blocks got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 pub(super) fn decode(
-    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
     let first = bytes.first().copied().ok_or(Error::Invalid)?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
-            canvas.change(0, tag);
-            canvas.finish();
+            let word = u64::from(tag).wrapping_mul(ALL_GRANULES);
+            (0..BLOCK_WORDS).for_each(|_| blocks.put(word));
             Ok(1)
         }
         (RAW, 0) => {
             let words = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-            canvas.raw((0..BLOCK_WORDS).map(|index| words.word(index)));
+            (0..BLOCK_WORDS).for_each(|index| blocks.put(words.word(index)));
             Ok(ENCODED_MAX)
         }
-        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
-        (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
-        (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
+        (LIST, flags @ 0..4) => runs::decode_list(blocks, bytes, flags),
+        (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
+        (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
         _ => Err(Error::Invalid),
     }
 }
 
-/// The granule and the length of each run that a block's starts tell.
-pub(super) struct Spans<'a> {
-    starts: &'a [u64; 4],
+/// The granules of a block where the tag changes: a bit each, never for the first.
+pub(super) struct Starts(pub(super) [u64; QUARTERS]);
+
+impl Starts {
+    /// One after the other; with the block's first granule before them or not.
+    #[inline(always)]
+    pub(super) fn iter(&self, first: bool) -> Iter<'_> {
+        let [rest, ..] = self.0;
+        Iter { starts: &self.0, rest: rest | u64::from(first), base: 0 }
+    }
+
+    /// True if they come again every `period` granules, 1 to 255, and nowhere else; the
+    /// block's first granule may be one or not.
+    pub(super) fn are_periodic(&self, period: usize) -> bool {
+        let [a, b, c, d] = self.0;
+        let word = |i: usize| self.0.get((period >> 6).wrapping_add(i)).copied().unwrap_or(0);
+        let (e, f, g, h) = (word(0), word(1), word(2), word(3));
+        let bits = period & 63;
+        let shift = |low: u64, high: u64| low >> bits | (high << 1) << (bits ^ 63);
+        // The last `period` granules have nothing to be compared with: those before `end` have.
+        let end = GRANULES.saturating_sub(period);
+        let mask = |from: usize| match end.saturating_sub(from) {
+            granules @ 0..64 => !(u64::MAX << granules),
+            _ => u64::MAX,
+        };
+        let differs = (a ^ shift(e, f)) & !1 & mask(0)
+            | (b ^ shift(f, g)) & mask(64)
+            | (c ^ shift(g, h)) & mask(128)
+            | (d ^ shift(h, 0)) & mask(192);
+        differs == 0
+    }
+}
+
+/// The granules where the tag changes, one after the other.
+pub(super) struct Iter<'a> {
+    starts: &'a [u64; QUARTERS],
     /// Starts still to come, in this quarter of the block.
     rest: u64,
-    quarter: u16,
-    at: u16,
+    /// The quarter's first granule.
+    base: usize,
 }
 
-impl<'a> Spans<'a> {
-    fn new(starts: &'a [u64; 4]) -> Self {
-        let [rest, ..] = *starts;
-        Self { starts, rest, quarter: 0, at: 0 }
-    }
-}
-
-impl Spans<'_> {
-    /// True where all of the block was gone through.
-    pub(super) fn is_done(&self) -> bool {
-        self.at >= GRANULES
-    }
-}
-
-impl Iterator for Spans<'_> {
-    type Item = (u16, u16);
-
-    #[inline]
-    fn next(&mut self) -> Option<(u16, u16)> {
-        if self.at >= GRANULES {
-            return None;
+impl Iter<'_> {
+    /// The next of them, or the block's end.
+    #[inline(always)]
+    pub(super) fn next_or_end(&mut self) -> usize {
+        while self.rest == 0 {
+            self.base = self.base.wrapping_add(64);
+            match self.starts.get(self.base >> 6) {
+                Some(&rest) => self.rest = rest,
+                None => return GRANULES,
+            }
         }
-        while self.rest == 0 && self.quarter < 4 {
-            self.quarter = self.quarter.wrapping_add(1);
-            self.rest = self.starts.get(usize::from(self.quarter)).copied().unwrap_or(0);
-        }
-        // Behind the last quarter: 4 * 64 + 64 is past the block, and cut off.
-        let bit = self.rest.trailing_zeros() as u16;
-        let end = self.quarter.wrapping_mul(64).wrapping_add(bit).min(GRANULES);
+        let at = self.base | self.rest.trailing_zeros() as usize;
         self.rest &= self.rest.wrapping_sub(1);
-        let at = self.at;
-        self.at = end;
-        Some((at, end.wrapping_sub(at)))
+        at
     }
 }
 
-/// A bit for each nibble that is not zero.
-fn nibbles_to_bits(word: u64) -> u64 {
+impl Iterator for Iter<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        Some(self.next_or_end()).filter(|at| *at < GRANULES)
+    }
+}
+
+/// The runs of sixteen words.
+fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
+    let mut before = source.word(base) & 15;
+    // In each byte, of the granules in its place.
+    let mut counts = 0u64;
+    for i in 0..BLOCK_WORDS {
+        let word = source.word(base.wrapping_add(i));
+        let differs = nonzero_granules(word ^ (word << 4 | before));
+        before = word >> 60;
+        counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
+    }
+    let counts = (counts & BYTES).wrapping_add(counts >> 8 & BYTES);
+    (counts.wrapping_mul(0x0001_0001_0001_0001) >> 48).wrapping_add(1) as usize
+}
+
+/// The lowest bit of each granule, set where its tag is not 0.
+fn nonzero_granules(word: u64) -> u64 {
     let halves = word | word >> 2;
-    let mut bits = (halves | halves >> 1) & ALL_GRANULES;
-    // Every fourth bit, packed: by halves.
-    bits = (bits | bits >> 3) & 0x0303_0303_0303_0303;
-    bits = (bits | bits >> 6) & 0x000f_000f_000f_000f;
-    bits = (bits | bits >> 12) & 0x0000_00ff_0000_00ff;
-    (bits | bits >> 24) & 0xffff
+    (halves | halves >> 1) & ALL_GRANULES
+}
+
+/// Every fourth bit, packed: by halves, then by a multiplication that puts four groups side
+/// by side; no two of its terms meet.
+fn pack(bits: u64) -> u64 {
+    let bits = (bits | bits >> 3) & 0x0303_0303_0303_0303;
+    let bits = (bits | bits >> 6) & 0x000f_000f_000f_000f;
+    bits.wrapping_mul(1 << 48 | 1 << 36 | 1 << 24 | 1 << 12) >> 48
 }

@@ -108,15 +108,14 @@ impl Runs {
 /// The code of a 4 KiB page, if it has one.
 #[inline(never)]
 pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
-    let mut runs = Runs { first: block.tag(0), starts: [(0, 0); BOUNDARIES], len: 0 };
-    if block.boundaries() > BOUNDARIES as u32 {
+    if block.boundaries() > BOUNDARIES {
         return None;
     }
-    let mut spans = block.spans();
-    // The first run begins no boundary.
-    spans.next();
-    for (granule, _) in spans {
-        *runs.starts.get_mut(runs.len)? = (granule, block.tag(granule as u8));
+    let mut all = block.runs();
+    let (_, first) = all.next()?;
+    let mut runs = Runs { first, starts: [(0, 0); BOUNDARIES], len: 0 };
+    for (granule, tag) in all {
+        *runs.starts.get_mut(runs.len)? = (granule as u16, tag);
         runs.len = runs.len.wrapping_add(1);
     }
     if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }

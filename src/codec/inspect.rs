@@ -24,14 +24,16 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
         Form::Inline(code) => ((code.bits() < 16).then_some(0), Some(0)),
         _ => (None, None),
     };
-    let ([list, bitmap], cells) = encoder.layout.costs_of(&encoder.block);
+    let Encoder { block, layout, .. } = &mut encoder;
+    let costs = layout.choose(block);
     let raw = size_of_val(tags);
-    let chosen = match (form, encoder.layout.format()) {
+    let chosen = match (form, layout.format()) {
         (Form::Inline(_), _) => usize::from(one.is_none()),
         (Form::Bytes(_), Format::List) => 2,
         (Form::Bytes(_), Format::Bitmap) => 3,
         (Form::Bytes(_), Format::Cells) => 4,
         (Form::Bytes(_), Format::One | Format::Raw) | (Form::Raw, _) => 5,
     };
-    Choice { bytes: [one, inline, Some(list), Some(bitmap), cells, Some(raw)], chosen }
+    let bytes = [one, inline, costs.list, costs.bitmap, costs.cells, Some(raw)];
+    Choice { bytes, chosen }
 }

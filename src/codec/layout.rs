@@ -2,36 +2,32 @@
 
 use super::{
     block::{Block, ENCODED_MAX, Format},
-    cells::{Cell, Cells, Shapes, index_bits},
+    cells::{self, Shapes, index_bits},
+    packed,
     runs::BITMAP_BYTES,
 };
 
-/// So many boundaries are too many for a bitmap with a tag for each run, and for a list.
-const TOO_MANY: usize = 2 * (ENCODED_MAX - BITMAP_BYTES - 1);
-
-/// What must be known of a block to choose a format, found in one pass, and the choice.
+/// What must be known of a block to choose a format, and the choice.
 pub(super) struct Layout {
     format: Format,
     /// Bytes of the block's encoding.
     len: u16,
-    /// Every other run is of tag 0.
-    pub(super) alternate: bool,
-    /// The first run is.
-    pub(super) zero_first: bool,
-    /// The tags of the other runs are alternately odd and even.
+    /// Every other run is of tag 0, and the tags of the others are alternately odd and even.
     pub(super) odd_even: bool,
     /// The lowest bit of the first of them.
     pub(super) parity: u8,
-    pub(super) shapes: Shapes,
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
+    pub(super) shapes: Shapes,
 }
 
-/// How many cells a block has, and those that its ends may have cut.
-struct Ends {
-    count: u16,
-    first: Option<Cell>,
-    last: Option<Cell>,
+/// Bytes that a block of more than one run takes in each format that has runs; `None` where the format
+/// cannot say its tags, or has not been looked at since raw is shorter.
+#[derive(Clone, Copy)]
+pub(super) struct Costs {
+    pub(super) list: Option<usize>,
+    pub(super) bitmap: Option<usize>,
+    pub(super) cells: Option<usize>,
 }
 
 impl Layout {
@@ -40,32 +36,11 @@ impl Layout {
         Self {
             format: Format::One,
             len: 1,
-            alternate: true,
-            zero_first: false,
-            odd_even: true,
+            odd_even: false,
             parity: 0,
-            shapes: Shapes::new(),
             skip: 0,
+            shapes: Shapes::new(),
         }
-    }
-
-    /// Goes through a block and chooses the shortest format.
-    #[inline(never)]
-    pub(super) fn choose(&mut self, block: &Block) {
-        self.reset();
-        let boundaries = block.boundaries() as usize;
-        if boundaries > 0 {
-            let ends = self.look_for_cells(block, boundaries);
-            let cells = ends.and_then(|ends| self.add_ends(ends));
-            self.choose_shortest(boundaries, cells);
-        }
-    }
-
-    #[inline(always)]
-    fn reset(&mut self) {
-        (self.format, self.len) = (Format::One, 1);
-        (self.alternate, self.zero_first, self.odd_even) = (true, false, true);
-        (self.parity, self.skip, self.shapes.len) = (0, 0, 0);
     }
 
     pub(super) fn format(&self) -> Format {
@@ -77,127 +52,55 @@ impl Layout {
         self.len.into()
     }
 
-    /// Goes through the cells; `None` where those that are whole have too many shapes.
+    /// Goes through a block and chooses the shortest format.
     #[inline(never)]
-    fn look_for_cells(&mut self, block: &Block, boundaries: usize) -> Option<Ends> {
-        let mut ends = Ends { count: 0, first: None, last: None };
-        let mut fits = true;
-        let mut parity = 0;
-        // Cells of one shape come in rows: only where it changes is it looked for.
-        let mut shape = None;
-        for cell in Cells::new(block) {
-            if ends.count == 0 {
-                parity = cell.tag & 1;
-                self.parity = parity;
-            }
-            // A cell without zeroes touches the run before it.
-            self.alternate &= cell.zeroes > 0 || ends.count == 0;
-            self.odd_even &= cell.tag & 1 == parity || cell.tag == 0;
-            parity ^= 1;
-            ends.count = ends.count.wrapping_add(1);
-            if ends.count == 1 {
-                ends.first = Some(cell);
-            } else if cell.last {
-                ends.last = Some(cell);
-            } else {
-                let its = Shapes::shape(&cell);
-                if fits && its != shape {
-                    shape = its;
-                    fits = self.shapes.add(&cell).is_some();
+    pub(super) fn choose(&mut self, block: &Block) -> Costs {
+        let costs = self.costs(block);
+        (self.format, self.len) = (Format::One, 1);
+        if block.boundaries() > 0 {
+            let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
+            for (other, bytes) in [
+                (Format::Bitmap, costs.bitmap),
+                (Format::List, costs.list),
+                (Format::Cells, costs.cells),
+            ] {
+                let bytes = bytes.unwrap_or(usize::MAX);
+                if bytes < len || bytes == len && !matches!(format, Format::Raw) {
+                    (format, len) = (other, bytes);
                 }
             }
-            if !fits && !self.alternate && boundaries >= TOO_MANY {
-                break;
-            }
+            // Not more than ENCODED_MAX.
+            (self.format, self.len) = (format, len as u16);
         }
-        self.zero_first = self.alternate && block.tag(0) == 0;
-        fits.then_some(ends)
-    }
-
-    /// The ends of the block cut cells: they come last, to find what they are part of.
-    /// Returns the number of cells, or `None` where there are too many shapes.
-    #[inline(never)]
-    fn add_ends(&mut self, ends: Ends) -> Option<usize> {
-        if let Some(first) = ends.first {
-            match self.shapes.find_first(&first) {
-                Some((_, skip)) => self.skip = skip,
-                None => self.shapes.add(&first)?,
-            }
-        }
-        if let Some(last) = ends.last {
-            if self.shapes.find_last(&last).is_none() {
-                self.shapes.add(&last)?;
-            }
-        }
-        // Shapes that were added last come last: the first cell still finds what it found.
-        Some(ends.count.into())
-    }
-
-    #[inline(never)]
-    fn choose_shortest(&mut self, boundaries: usize, cells: Option<usize>) {
-        let ([list, bitmap], cells) = self.costs(boundaries, cells);
-        let (mut format, mut len) = (Format::Raw, ENCODED_MAX);
-        for (other, bytes) in [
-            (Format::Bitmap, bitmap),
-            (Format::List, list),
-            (Format::Cells, cells.unwrap_or(usize::MAX)),
-        ] {
-            if bytes < len || bytes == len && !matches!(format, Format::Raw) {
-                (format, len) = (other, bytes);
-            }
-        }
-        // Not more than ENCODED_MAX.
-        (self.format, self.len) = (format, len as u16);
-    }
-
-    /// Bytes as a list, as a bitmap and as this many cells.
-    #[inline]
-    fn costs(&self, boundaries: usize, cells: Option<usize>) -> ([usize; 2], Option<usize>) {
-        let list = self.nibble_bytes(boundaries).saturating_add(2).saturating_add(boundaries);
-        let bitmap = self.tag_bytes(boundaries).saturating_add(BITMAP_BYTES + 1);
-        ([list, bitmap], cells.map(|count| self.cells_bytes(count)))
-    }
-
-    /// Chooses, and says what each format that has runs would have cost.
-    pub(super) fn costs_of(&mut self, block: &Block) -> ([usize; 2], Option<usize>) {
-        self.reset();
-        // Never given up early: what every format costs is the question.
-        let ends = self.look_for_cells(block, 0);
-        let cells = ends.and_then(|ends| self.add_ends(ends));
-        let costs = self.costs(block.boundaries() as usize, cells);
-        self.choose(block);
         costs
     }
 
-    /// Runs that need a tag in a list or a bitmap.
-    fn tagged(&self, boundaries: usize) -> usize {
-        let runs = boundaries.saturating_add(1);
-        match (self.alternate, self.zero_first) {
-            (false, _) => runs,
-            (true, true) => runs >> 1,
-            (true, false) => runs.saturating_add(1) >> 1,
+    #[inline(always)]
+    fn costs(&mut self, block: &Block) -> Costs {
+        if block.is_raw() {
+            return Costs { list: None, bitmap: None, cells: None };
+        }
+        self.odd_even = block.alternates() && packed::are_odd_even(&block.tags);
+        self.parity = block.tags.sixteen(0) as u8 & 1;
+        let boundaries = block.boundaries();
+        // A block of one run has no cells.
+        let cells = if boundaries > 0 { cells::survey(block, self) } else { None };
+        let tags = block.tags.len();
+        let nibbles = tags.wrapping_add(1) >> 1;
+        let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;
+        let tag_bytes = if self.odd_even { thirds } else { nibbles };
+        Costs {
+            list: Some(boundaries.wrapping_add(nibbles).wrapping_add(2)),
+            bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
+            cells: cells.map(|count| self.cells_bytes(count)),
         }
     }
 
-    /// Bytes of the tags of a list.
-    fn nibble_bytes(&self, boundaries: usize) -> usize {
-        self.tagged(boundaries).saturating_add(1) >> 1
-    }
-
-    /// Bytes of the tags of a bitmap.
-    fn tag_bytes(&self, boundaries: usize) -> usize {
-        if self.alternate && self.odd_even {
-            self.tagged(boundaries).saturating_mul(3).saturating_add(1).div_ceil(8)
-        } else {
-            self.nibble_bytes(boundaries)
-        }
-    }
-
-    /// Bytes of `count` cells.
+    /// Bytes as this many cells.
     fn cells_bytes(&self, count: usize) -> usize {
         let tag_bits = if self.odd_even { 3 } else { 4 };
         let bits = index_bits(self.shapes.len.into()).wrapping_add(tag_bits) as usize;
-        let shapes = self.shapes.bytes();
-        count.saturating_mul(bits).div_ceil(8).saturating_add(shapes).saturating_add(2)
+        let cells = count.wrapping_mul(bits).wrapping_add(7) >> 3;
+        cells.wrapping_add(self.shapes.bytes()).wrapping_add(2)
     }
 }

@@ -17,6 +17,7 @@ mod inline;
 #[doc(hidden)]
 pub mod inspect;
 mod layout;
+mod packed;
 mod runs;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,8 @@ use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
 };
-use block::{BLOCK_WORDS, Block};
-use canvas::Canvas;
+use block::{BLOCK_WORDS, Block, Format};
+use canvas::Blocks;
 use layout::Layout;
 
 /// A tag in every nibble of a word, by multiplication.
@@ -51,7 +52,6 @@ pub(crate) enum Form {
 
 /// A page's tags, looked through. Holds one block, never a whole large page.
 pub(crate) struct Encoder<P: PageSize> {
-    /// Of a 4 KiB page all there is.
     block: Block,
     layout: Layout,
     page: PhantomData<P>,
@@ -112,7 +112,10 @@ impl<P: PageSize> Encoder<P> {
                 self.look_at(source, number);
             }
             let rest = out.get_mut(at..)?;
-            let len = self.block.encode(&self.layout, rest);
+            let len = match self.layout.format() {
+                Format::Raw => block::encode_raw(source, number, rest),
+                _ => self.block.encode(&self.layout, rest),
+            };
             rest.get(len..)?;
             at = at.saturating_add(len);
         }
@@ -131,11 +134,11 @@ pub(crate) fn decode_bytes<P: PageSize>(
     sink: &mut (impl TagSink + ?Sized),
     wet: bool,
 ) -> Result<usize> {
-    let mut canvas = Canvas::new(sink, wet);
+    let mut blocks = Blocks::new(sink, wet);
     let mut at = 0usize;
     for _ in 0..Encoder::<P>::BLOCKS {
         let rest = bytes.get(at..).ok_or(Error::Invalid)?;
-        at = at.saturating_add(block::decode(&mut canvas, rest)?);
+        at = at.saturating_add(block::decode(&mut blocks, rest)?);
     }
     Ok(at)
 }

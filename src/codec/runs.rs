@@ -2,17 +2,18 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BITMAP, Block, GRANULES, LIST},
-    canvas::Canvas,
+    block::{BITMAP, Block, GRANULES, LIST, QUARTERS},
+    canvas::{Blocks, Canvas},
     layout::Layout,
+    packed::{self, Unpacker},
 };
 use crate::{
     error::{Error, Result},
-    tags::TagSink,
+    tags::{TagSink, TagSource},
 };
 
 /// Bytes of a bitmap.
-pub(super) const BITMAP_BYTES: usize = size_of::<[u64; 4]>();
+pub(super) const BITMAP_BYTES: usize = size_of::<[u64; QUARTERS]>();
 /// Every other run is of tag 0.
 const ALTERNATES: u8 = 1;
 /// The first run is.
@@ -20,147 +21,125 @@ const ZERO_FIRST: u8 = 2;
 /// Of a bitmap: the other tags are alternately odd and even.
 const ODD_EVEN: u8 = 4;
 
-fn flags(layout: &Layout) -> u8 {
-    (if layout.alternate { ALTERNATES } else { 0 }) | if layout.zero_first { ZERO_FIRST } else { 0 }
+fn flags(block: &Block) -> u8 {
+    match (block.alternates(), block.zero_first()) {
+        (false, _) => 0,
+        (true, false) => ALTERNATES,
+        (true, true) => ALTERNATES | ZERO_FIRST,
+    }
 }
 
 #[inline(never)]
-pub(super) fn encode_list(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
-    let mut writer = Writer::new(out);
-    writer.byte(LIST | flags(layout));
+pub(super) fn encode_list(block: &Block, out: &mut [u8]) -> usize {
+    let mut writer = Writer::behind(out, 0);
+    writer.byte(LIST | flags(block));
     // Fewer than 127, or a list would not be the shortest.
     writer.byte(block.boundaries() as u8);
-    block.spans().skip(1).for_each(|(at, _)| writer.byte(at as u8));
-    write_tags(block, layout.alternate, 0, 4, &mut writer);
+    block.starts.iter(false).for_each(|at| writer.byte(at as u8));
+    packed::write(&block.tags, block.tags.len(), false, &mut writer);
     writer.finish()
 }
 
 #[inline(never)]
 pub(super) fn encode_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
-    let odd_even = layout.alternate && layout.odd_even;
-    let mut writer = Writer::new(out);
-    writer.byte(BITMAP | flags(layout) | if odd_even { ODD_EVEN } else { 0 });
-    block.starts().for_each(|byte| writer.byte(byte));
-    let (shift, bits) = if odd_even { (1, 3) } else { (0, 4) };
-    if odd_even {
-        writer.bits(layout.parity, 1);
+    let mut writer = Writer::behind(out, 0);
+    writer.byte(BITMAP | flags(block) | if layout.odd_even { ODD_EVEN } else { 0 });
+    block.starts.0.iter().for_each(|word| writer.bytes(*word, size_of::<u64>()));
+    if layout.odd_even {
+        writer.bits(layout.parity.into(), 1);
     }
-    write_tags(block, layout.alternate, shift, bits, &mut writer);
+    packed::write(&block.tags, block.tags.len(), layout.odd_even, &mut writer);
     writer.finish()
-}
-
-#[inline]
-fn write_tags(block: &Block, alternate: bool, shift: u32, bits: u32, writer: &mut Writer<'_>) {
-    for (_, tag) in block.runs() {
-        if !alternate || tag != 0 {
-            writer.bits(tag >> (shift & 7), bits);
-        }
-    }
 }
 
 #[inline(never)]
 pub(super) fn decode_list(
-    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
     flags: u8,
 ) -> Result<usize> {
-    let mut tags = Tags::new(bytes);
-    let len = tags.reader.byte().into();
-    let starts = tags.reader.bytes(len).ok_or(Error::Invalid)?;
-    tags.begin(flags)?;
-    canvas.change(0, tags.next());
+    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
+    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+    let mut changes = Changes::new(bytes, usize::from(len).wrapping_add(2), flags)?;
+    let mut canvas = Canvas::new(blocks);
+    if flags & ZERO_FIRST == 0 {
+        canvas.change_here(0, changes.next());
+    }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        canvas.change(at.into(), tags.next());
+        canvas.change(at.into(), changes.next());
         before = at;
     }
-    canvas.finish();
-    tags.reader.finish()
+    canvas.advance(GRANULES);
+    changes.tags.finish()
 }
 
 #[inline(never)]
 pub(super) fn decode_bitmap(
-    canvas: &mut Canvas<'_, impl TagSink + ?Sized>,
+    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
     flags: u8,
 ) -> Result<usize> {
-    let mut tags = Tags::new(bytes);
-    let bitmap = tags.reader.bytes(BITMAP_BYTES).ok_or(Error::Invalid)?;
-    if bitmap.first().is_some_and(|bits| bits & 1 != 0) {
+    let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
+    let bitmap = bitmap.ok_or(Error::Invalid)?;
+    let [first, ..] = *bitmap;
+    if first & 1 != 0 {
         return Err(Error::Invalid);
     }
-    tags.begin(flags)?;
-    canvas.change(0, tags.next());
-    let mut base = 0u16;
-    while base < GRANULES {
-        // Behind the first byte. Looked for anew each time, which takes less stack.
-        let mut rest = u64::from_le_bytes(*tags.reader.look(usize::from(base >> 3) | 1)?);
+    let mut changes = Changes::new(bytes, BITMAP_BYTES + 1, flags)?;
+    let mut canvas = Canvas::new(blocks);
+    // The first granule begins a run like any other, if that has a tag.
+    let mut first = u64::from(flags & ZERO_FIRST == 0);
+    for quarter in 0..QUARTERS {
+        let mut rest = bitmap.word(quarter) | first;
+        first = 0;
         while rest != 0 {
-            canvas.change(base | rest.trailing_zeros() as u16, tags.next());
+            canvas.change_here(rest.trailing_zeros() as usize, changes.next());
             rest &= rest.wrapping_sub(1);
         }
-        base = base.wrapping_add(64);
+        canvas.end_quarter();
     }
-    canvas.finish();
-    tags.reader.finish()
+    changes.tags.finish()
 }
 
-/// The tags of a block's runs, one after the other.
-struct Tags<'a> {
-    reader: Reader<'a>,
-    /// Bits that a tag has in the bytes, 3 or 4.
-    bits: u32,
-    /// Where there are 3: the lowest bit of the next tag.
-    parity: u8,
+/// By how much the tag changes from run to run.
+struct Changes<'a> {
+    tags: Unpacker<'a>,
     /// Every other run is of tag 0.
     alternate: bool,
-    /// The next run is one of these.
+    /// Then: the next run is.
     zero: bool,
-    before: u8,
+    tag: u8,
 }
 
-impl<'a> Tags<'a> {
-    /// Behind the block's first byte.
+impl<'a> Changes<'a> {
+    /// The tags are behind the first `head` bytes.
     #[inline(always)]
-    fn new(bytes: &'a [u8]) -> Self {
-        let mut reader = Reader::new(bytes);
-        reader.byte();
-        Self { reader, bits: 4, parity: 0, alternate: false, zero: false, before: 0 }
-    }
-
-    /// The tags begin here. Apart from [`new`](Self::new), so that they are built where they
-    /// stay.
-    #[inline(always)]
-    fn begin(&mut self, flags: u8) -> Result<()> {
-        self.alternate = flags & ALTERNATES != 0;
-        self.zero = flags & ZERO_FIRST != 0;
-        let odd_even = flags & ODD_EVEN != 0;
-        if !self.alternate && (odd_even || self.zero) {
+    fn new(bytes: &'a [u8], head: usize, flags: u8) -> Result<Self> {
+        let alternate = flags & ALTERNATES != 0;
+        if !alternate && flags != 0 {
             return Err(Error::Invalid);
         }
-        if odd_even {
-            self.bits = 3;
-            self.parity = self.reader.bits(1);
-        }
-        Ok(())
+        let mut reader = Reader::behind(bytes, head);
+        let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
+        Ok(Self { tags: Unpacker::new(reader, parity), alternate, zero: false, tag: 0 })
     }
 
-    /// By how much the next run's tag differs from the one before it.
-    // Not inlined: one for all sinks and both formats, and little stack.
-    #[inline(never)]
-    fn next(&mut self) -> u8 {
-        let mut tag = 0;
-        if !self.zero {
-            let three = self.bits & 1;
-            tag = self.reader.bits(self.bits) << three | self.parity;
-            self.parity ^= three as u8;
+    /// The next change, the first one from tag 0; a run of tag 0 before others is none.
+    #[inline(always)]
+    fn next(&mut self) -> u64 {
+        let mut change = self.tag;
+        if self.zero {
+            self.zero = false;
+        } else {
+            let before = if self.alternate { 0 } else { self.tag };
+            self.tag = self.tags.next() as u8;
+            change = self.tag ^ before;
+            self.zero = self.alternate;
         }
-        self.zero = !self.zero && self.alternate;
-        let delta = tag ^ self.before;
-        self.before = tag;
-        delta
+        change.into()
     }
 }
