@@ -13,12 +13,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     deps,
-    kernel::{cache::Cache, source::Source},
+    kernel::{build::Arch, cache::Cache, source::Source},
     run,
 };
 
 mod count;
 mod gate;
+mod kernel;
 mod plot;
 mod table;
 
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     /// Allocated bytes a page in place of time
     #[arg(long)]
     memory: bool,
+    /// In a kernel, beside its own xarray and kmalloc: time in UML, or instructions on arm64
+    /// in QEMU
+    #[arg(long, conflicts_with_all = ["count", "memory"])]
+    arch: Option<Arch>,
     /// Fewer entries and rounds: shows that it runs, not how fast
     #[arg(long, conflicts_with = "write")]
     quick: bool,
@@ -45,36 +50,61 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    ensure!(!args.accept || args.count || args.memory, "--accept goes with --count or --memory");
+    let steady = args.count || args.memory || args.arch == Some(Arch::Arm64);
+    ensure!(!args.accept || steady, "--accept goes with --count, --memory or --arch arm64");
     deps::need("gcc", "gcc")?;
-    let source = Source::find(&Cache::open()?, args.kernel.as_deref())?;
-    let (tree, version) = (source.dir, source.version);
-    let bench = Bench { program: build(&tree)?, quick: args.quick };
-    let mut report = Report { write: args.write, machine: machine(&version)? };
+    let cache = Cache::open()?;
+    let source = Source::find(&cache, args.kernel.as_deref())?;
+    let mut report = Report::new(machine(&source.version)?);
     println!("{}\n", report.machine);
     let mut gates = Vec::new();
-    if args.memory {
-        let samples = bench.samples("memory")?;
-        report.show("memory", &samples, table::memory)?;
-        gates.push((gate::Gate::memory(), samples));
+    match args.arch {
+        Some(Arch::Um) => {
+            report.show("um", kernel::um(&cache, &source, args.quick)?, table::time)?;
+        }
+        Some(Arch::Arm64) => {
+            let samples = kernel::arm64(&cache, &source)?;
+            report.show("arm64", samples.clone(), table::count)?;
+            gates.push((gate::Gate::arm64(&kernel::arm64_table(&source)?), samples));
+        }
+        None => in_process(&args, &source, &mut report, &mut gates)?,
     }
-    if args.count {
-        deps::need("valgrind", "valgrind")?;
-        let samples = count::samples(&bench)?;
-        report.show("count", &samples, table::count)?;
-        gates.push((gate::Gate::instructions()?, samples));
-    }
-    if !args.memory && !args.count {
-        report.show("time", &bench.samples("time")?, table::time)?;
-        report.show("threads", &bench.samples("threads")?, table::threads)?;
-        report.show("growth", &bench.samples("growth")?, table::growth)?;
-        report.show("peers", &bench.samples("peers")?, table::peers)?;
+    if args.write {
+        report.write()?;
     }
     gates.iter().try_for_each(
         |(gate, samples)| {
             if args.accept { gate.accept(samples) } else { gate.check(samples) }
         },
     )
+}
+
+/// The program of `benches/store`: everything but the kernels.
+fn in_process(
+    args: &Args,
+    source: &Source,
+    report: &mut Report,
+    gates: &mut Vec<(gate::Gate, String)>,
+) -> Result<()> {
+    let bench = Bench { program: build(&source.dir)?, quick: args.quick };
+    if args.memory {
+        let samples = bench.samples("memory")?;
+        report.show("memory", samples.clone(), table::memory)?;
+        gates.push((gate::Gate::memory(), samples));
+    }
+    if args.count {
+        deps::need("valgrind", "valgrind")?;
+        let samples = count::samples(&bench)?;
+        report.show("count", samples.clone(), table::count)?;
+        gates.push((gate::Gate::instructions()?, samples));
+    }
+    if !args.memory && !args.count {
+        report.show("time", bench.samples("time")?, table::time)?;
+        report.show("threads", bench.samples("threads")?, table::threads)?;
+        report.show("growth", bench.samples("growth")?, table::growth)?;
+        report.show("peers", bench.samples("peers")?, table::peers)?;
+    }
+    Ok(())
 }
 
 /// Where the program looks for tag maps in place of the committed ones.
@@ -122,33 +152,62 @@ fn build(tree: &Path) -> Result<PathBuf> {
     Ok(target.join("release/store-bench"))
 }
 
-/// Shows tables, and keeps them where that was asked for.
+/// Shows tables as they come, and keeps them until all is measured: what is written is of
+/// one run that went through.
 struct Report {
-    write: bool,
     machine: String,
+    sections: Vec<Section>,
+}
+
+struct Section {
+    name: &'static str,
+    samples: String,
+    table: String,
 }
 
 impl Report {
+    fn new(machine: String) -> Self {
+        Self { machine, sections: Vec::new() }
+    }
+
     fn show(
         &mut self,
-        name: &str,
-        samples: &str,
+        name: &'static str,
+        samples: String,
         render: fn(&str) -> Result<String>,
     ) -> Result<()> {
-        let table = render(samples)?;
+        let table = render(&samples)?;
         println!("{table}");
-        if !self.write {
-            return Ok(());
-        }
+        self.sections.push(Section { name, samples, table });
+        Ok(())
+    }
+
+    /// Puts the tables into docs/performance.md, samples and pictures beside it. All of it is
+    /// made before the first file is replaced.
+    fn write(&self) -> Result<()> {
         let docs = run::root().join("docs");
-        fs::create_dir_all(docs.join("performance"))?;
-        fs::write(docs.join(format!("performance/{name}.tsv")), samples)?;
-        pictures(&docs.join("performance"), name, samples)?;
         let page = docs.join("performance.md");
-        let text = fs::read_to_string(&page)?;
-        let text = between(&text, name, &format!("{}\n\n{table}", self.machine))
-            .with_context(|| format!("no place for `{name}` in {}", page.display()))?;
-        Ok(fs::write(page, text)?)
+        let made = run::root().join("target/bench/performance");
+        crate::kernel::cache::remove(&made)?;
+        fs::create_dir_all(&made)?;
+        let mut text = fs::read_to_string(&page)?;
+        for Section { name, samples, table } in &self.sections {
+            text = between(&text, name, &format!("{}\n\n{table}", self.machine))
+                .with_context(|| format!("no place for `{name}` in {}", page.display()))?;
+            fs::write(made.join(name).with_extension("tsv"), samples)?;
+            pictures(&made, name, samples)?;
+        }
+        let beside = docs.join("performance");
+        fs::create_dir_all(&beside)?;
+        for file in fs::read_dir(&made)? {
+            let file = file?;
+            let part = beside.join(".part");
+            fs::copy(file.path(), &part)?;
+            fs::rename(part, beside.join(file.file_name()))?;
+        }
+        let part = page.with_extension("part");
+        fs::write(&part, text)?;
+        Ok(fs::rename(part, page)?)
     }
 }
 
@@ -176,9 +235,11 @@ fn pictures(folder: &Path, name: &str, samples: &str) -> Result<()> {
             return Ok(());
         }
         "time" => "nanoseconds a call, type above 0 in use",
+        "um" => "nanoseconds a call in UML, type above 0 in use",
+        "arm64" => "instructions a call on arm64, type above 0 in use",
         _ => return Ok(()),
     };
-    if matches!(name, "count" | "time") {
+    if matches!(name, "count" | "time" | "um" | "arm64") {
         let file = |class: &str| path(format!("{name}-{class}"));
         plot::bars(&file("one-tag"), &format!("{title}, pages of one tag"), samples, |key| {
             deep(key, "one-tag")
