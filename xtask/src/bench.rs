@@ -64,7 +64,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         Some(Arch::Arm64) => {
             let samples = kernel::arm64(&cache, &source)?;
-            report.show("arm64", samples.clone(), table::count)?;
+            report.show("arm64", samples.clone(), table::guest)?;
             gates.push((gate::Gate::arm64(&kernel::arm64_table(&source)?), samples));
         }
         None => in_process(&args, &source, &mut report, &mut gates)?,
