@@ -2,6 +2,14 @@
 //!
 //! `benches/store` measures and prints samples; here it is built with the xarray of a
 //! kernel tree, run, and its samples are made into tables, the worst row first.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `count` | callgrind's counts of that program |
+//! | `kernel` | the bench in UML and on arm64: `kunit/overlay/lib/mteswap/bench.c` |
+//! | `table` | ratios, medians, targets, in Markdown |
+//! | `plot` | the same as pictures |
+//! | `gate` | committed tables that counts are held to |
 
 use std::{
     fs,
@@ -24,6 +32,17 @@ mod plot;
 mod table;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Without an option: time, threads, growth to 16 Mi entries and other Rust stores, beside
+Linux's xarray in one process. Tables have the ratio first and the worst row on top; where
+DESIGN.md names a target, whether it holds.
+
+  cargo xtask bench --quick           does it run?
+  cargo xtask bench --count           did an instruction count rise? (CI)
+  cargo xtask bench --memory          did a page get larger? (CI)
+  cargo xtask bench --write           the figures and pictures of docs/performance.md
+  cargo xtask bench --arch um --write
+  cargo xtask bench --arch arm64 --accept")]
 pub(crate) struct Args {
     /// Instructions a call, counted by callgrind, in place of time
     #[arg(long)]
@@ -41,7 +60,7 @@ pub(crate) struct Args {
     /// Put the tables into docs/performance.md and the samples beside it
     #[arg(long)]
     write: bool,
-    /// Make the figures of --count or --memory the table that later ones are held to
+    /// Make the figures of --count, --memory or --arch arm64 the table that later ones are held to
     #[arg(long)]
     accept: bool,
     /// A Linux 6.12 tree in place of Debian's
@@ -192,10 +211,11 @@ impl Report {
         fs::create_dir_all(&made)?;
         let mut text = fs::read_to_string(&page)?;
         for Section { name, samples, table } in &self.sections {
-            text = between(&text, name, &format!("{}\n\n{table}", self.machine))
-                .with_context(|| format!("no place for `{name}` in {}", page.display()))?;
             fs::write(made.join(name).with_extension("tsv"), samples)?;
             pictures(&made, name, samples)?;
+            let content = format!("{}\n\n{}{table}", self.machine, links(&made, name)?);
+            text = between(&text, name, &content)
+                .with_context(|| format!("no place for `{name}` in {}", page.display()))?;
         }
         let beside = docs.join("performance");
         fs::create_dir_all(&beside)?;
@@ -209,6 +229,22 @@ impl Report {
         fs::write(&part, text)?;
         Ok(fs::rename(part, page)?)
     }
+}
+
+/// Links to the pictures of `name` in `folder`, as docs/performance.md has them.
+fn links(folder: &Path, name: &str) -> Result<String> {
+    let mut files: Vec<_> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    files.sort();
+    let pictures = files.iter().filter_map(|file| {
+        let stem = file.strip_suffix(".svg")?;
+        let what = stem.strip_prefix(name)?;
+        (what.is_empty() || what.starts_with('-'))
+            .then(|| format!("![{}](performance/{file})\n", stem.replace('-', " ")))
+    });
+    let links: String = pictures.collect();
+    Ok(if links.is_empty() { links } else { links + "\n" })
 }
 
 /// The pictures that show `samples`.
@@ -275,4 +311,36 @@ fn machine(kernel: &str) -> Result<String> {
     let date = first("date", &["-u", "+%F"])?;
     ensure!(!rustc.is_empty(), "rustc has no version");
     Ok(format!("{date}; {cpu}, {cores} cores; {rustc}; gcc {gcc}; xarray of Linux {kernel}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_the_marks_is_replaced_alone() {
+        let text = "a\n<!-- time -->\nold\n<!-- end -->\nb\n<!-- um -->\n<!-- end -->\n";
+        let now = between(text, "time", "new\n").unwrap();
+        assert_eq!(now, text.replace("old", "new"));
+        assert!(between(text, "peers", "new\n").is_none());
+    }
+
+    #[test]
+    fn docs_have_a_place_for_every_table() {
+        let page = fs::read_to_string(run::root().join("docs/performance.md")).unwrap();
+        for name in ["count", "memory", "time", "threads", "growth", "peers", "um", "arm64"] {
+            assert!(between(&page, name, "").is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_linked_where_they_belong() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["time-one-tag.svg", "time.tsv", "timely.svg", "memory.svg"] {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let link = "![time one tag](performance/time-one-tag.svg)\n\n";
+        assert_eq!(links(folder.path(), "time").unwrap(), link);
+        assert_eq!(links(folder.path(), "um").unwrap(), "");
+    }
 }

@@ -60,7 +60,7 @@ impl Load {
 /// um, depth, class, operation, store, nanoseconds a call.
 pub(super) fn um(cache: &Cache, source: &Source, quick: bool) -> Result<String> {
     let load =
-        if quick { Load { entries: 4096, rounds: 3 } } else { Load { entries: 65536, rounds: 7 } };
+        if quick { Load { entries: 4096, rounds: 3 } } else { Load { entries: 65536, rounds: 11 } };
     let tree = Overlay::library("kunit")?.lay(cache, source)?;
     let kernel = Run { cache, source, filter: None }.um_kernel(&tree, "um-bench", None)?;
     let mut exec = kunit_py(&kernel, "exec");
