@@ -17,6 +17,10 @@
 #include <linux/string.h>
 #include <linux/xarray.h>
 
+#ifdef CONFIG_ARM64
+#include <asm/sysreg.h>
+#endif
+
 #include "suites/mteswap_kunit.h"
 
 /* Few enough to stay in a cache, enough that no predictor learns their order. */
