@@ -98,7 +98,8 @@ static void ours_area(unsigned int type)
 	mteswap_invalidate_area(store, type);
 }
 
-static int kernel_save(u64 entry, const void *tags)
+/* Never inlined: as mteswap.c's, they are functions of another file to their caller. */
+static noinline int kernel_save(u64 entry, const void *tags)
 {
 	void *copy = kmalloc(MK_TAGS, GFP_KERNEL);
 	void *old;
@@ -115,7 +116,7 @@ static int kernel_save(u64 entry, const void *tags)
 	return 0;
 }
 
-static int kernel_restore(u64 entry, void *tags)
+static noinline int kernel_restore(u64 entry, void *tags)
 {
 	const void *copy = xa_load(&tags_of, entry);
 
@@ -125,12 +126,12 @@ static int kernel_restore(u64 entry, void *tags)
 	return 1;
 }
 
-static void kernel_invalidate(u64 entry)
+static noinline void kernel_invalidate(u64 entry)
 {
 	kfree(xa_erase(&tags_of, entry));
 }
 
-static void kernel_area(unsigned int type)
+static noinline void kernel_area(unsigned int type)
 {
 	unsigned long first = mk_entry(type, 0), at;
 	void *copy;
@@ -190,6 +191,15 @@ static const u8 *page_of(u64 offset)
 	return pages[offset % NR_PAGES];
 }
 
+/* What is restored counts as used: no copy is left out. */
+static __always_inline int restore(const struct side *side, u64 entry, u8 *tags)
+{
+	int found = side->restore(entry, tags);
+
+	barrier_data(tags);
+	return found;
+}
+
 /* Calls of one pass that did not return what they must. */
 static __always_inline u64 go(const struct side *side, enum pass pass, unsigned int type)
 {
@@ -205,11 +215,11 @@ static __always_inline u64 go(const struct side *side, enum pass pass, unsigned 
 		break;
 	case RESTORE_SEQUENTIAL:
 		for (i = 0; i < entries; i++)
-			wrong += side->restore(first + i, tags) != 1;
+			wrong += restore(side, first + i, tags) != 1;
 		break;
 	case RESTORE_ABSENT:
 		for (i = 0; i < entries; i++)
-			wrong += side->restore(beyond + i, tags) != 0;
+			wrong += restore(side, beyond + i, tags) != 0;
 		break;
 	case INVALIDATE_ABSENT:
 		for (i = 0; i < entries; i++)
@@ -225,7 +235,7 @@ static __always_inline u64 go(const struct side *side, enum pass pass, unsigned 
 		break;
 	case RESTORE_RANDOM:
 		for (i = 0; i < entries; i++)
-			wrong += side->restore(first + order[i], tags) != 1;
+			wrong += restore(side, first + order[i], tags) != 1;
 		break;
 	case INVALIDATE_RANDOM:
 		for (i = 0; i < entries; i++)
