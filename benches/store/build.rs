@@ -11,7 +11,10 @@ fn main() {
         return; // Enough for lints.
     };
     let mut build = cc::Build::new();
-    build.opt_level(2).debug(true).flag("-ffunction-sections");
+    // As the kernel compiles it: -O2, no frame pointers, and calls within a file that may be
+    // inlined, which -fPIC forbids.
+    build.opt_level(2).debug(true).force_frame_pointer(false).pic(false);
+    build.flag("-fPIE").flag("-ffunction-sections");
     build.clone().file("c/slab.c").compile("slab");
     build
         .include("c")

@@ -65,7 +65,8 @@ fn main() -> Result<()> {
             for class in Class::value_variants() {
                 let pages = class.pages()?;
                 for depth in Depth::value_variants() {
-                    let plan = Plan::new(&pages, entries, depth.swap_type());
+                    let plan = Plan::new(&pages, class.share(entries), depth.swap_type());
+                    eprintln!("  {}, {}: {} entries", name(depth), name(class), plan.entries);
                     let print = |store, samples| {
                         print_time(name(depth), &name(class), store, samples);
                     };
@@ -85,7 +86,8 @@ fn main() -> Result<()> {
         What::Peers => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for _ in 0..rounds {
+            for round in 0..rounds {
+                eprintln!("  round {} of {rounds}", round + 1);
                 peer(&ours, &plan);
                 peer(&Kernel, &plan);
                 peer(&Tree::default(), &plan);
@@ -99,7 +101,8 @@ fn main() -> Result<()> {
         What::Threads => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for _ in 0..rounds {
+            for round in 0..rounds {
+                eprintln!("  round {} of {rounds}", round + 1);
                 threads(&ours, &plan);
                 threads(&Kernel, &plan);
             }
@@ -108,6 +111,7 @@ fn main() -> Result<()> {
             let pages = Class::OneTag.pages()?;
             for power in (10..=24).step_by(2).filter(|power| 1 << power <= entries) {
                 let plan = Plan::new(&pages, 1 << power, Depth::Deep.swap_type());
+                eprintln!("  {} entries", plan.entries);
                 for _ in 0..rounds {
                     grown(&Ours::new(), &plan);
                     grown(&Kernel, &plan);

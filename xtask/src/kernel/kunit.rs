@@ -37,7 +37,7 @@ const ARM64: &str = "aarch64-unknown-none-softfloat";
 /// `check.c` says so once it has seen it.
 const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
 /// Seconds that kunit.py gives UML.
-const UML_PATIENCE: u32 = 600;
+pub(crate) const UML_PATIENCE: u32 = 600;
 
 #[derive(clap::Args)]
 pub(crate) struct InKernel {
@@ -59,10 +59,10 @@ pub(crate) struct InKernel {
 }
 
 /// One run of the suites in a kernel.
-struct Run<'a> {
-    cache: &'a Cache,
-    source: &'a Source,
-    filter: Option<&'a str>,
+pub(crate) struct Run<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) source: &'a Source,
+    pub(crate) filter: Option<&'a str>,
 }
 
 pub(crate) fn run(args: &InKernel, arch: Arch, filter: Option<&str>) -> Result<()> {
@@ -154,7 +154,7 @@ impl Run<'_> {
     }
 
     /// Configured and made by kunit.py, unless that has been done and nothing has changed.
-    fn um_kernel<'t>(
+    pub(crate) fn um_kernel<'t>(
         &self,
         tree: &'t Tree,
         name: &str,
@@ -167,6 +167,9 @@ impl Run<'_> {
         let asked = fs::read_to_string(&config)
             .with_context(|| format!("cannot read {}", config.display()))?;
         let mut kernel = Kernel::new(self.cache, tree, Arch::Um, name)?;
+        if name != "um" {
+            kernel.begin_with(self.cache, "um")?;
+        }
         kernel.variable("MTESWAP_OBJECT", &object);
         if let Some(tools) = rust {
             tools.hand_to(&mut kernel);
@@ -291,7 +294,7 @@ exit 0
 "#;
 
 /// A call of the tree's kunit.py.
-fn kunit_py(kernel: &Kernel<'_>, verb: &str) -> Command {
+pub(crate) fn kunit_py(kernel: &Kernel<'_>, verb: &str) -> Command {
     let mut command = Command::new("python3");
     command
         .args(["tools/testing/kunit/kunit.py", verb])
@@ -319,16 +322,16 @@ pub(crate) fn arm64_object() -> Result<PathBuf> {
     Ok(library.object())
 }
 
-fn configs(names: &[&str]) -> Vec<PathBuf> {
+pub(crate) fn configs(names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(|name| run::root().join("kunit/configs").join(name)).collect()
 }
 
 /// What UML says from the suites on: before, it misses a device that kunit.py has it built for.
-fn suites_on<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+pub(crate) fn suites_on<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
     lines.skip_while(|line| !line.starts_with("KTAP version"))
 }
 
-fn no_splats<'a>(lines: impl Iterator<Item = &'a str>, log: &Path) -> Result<()> {
+pub(crate) fn no_splats<'a>(lines: impl Iterator<Item = &'a str>, log: &Path) -> Result<()> {
     let splats = guest::splats(lines);
     if let Some(first) = splats.first() {
         bail!("the kernel complains: {}; its console is in {}", first.trim(), log.display());
