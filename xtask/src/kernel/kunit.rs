@@ -35,7 +35,7 @@ const SHIFT: u32 = 12;
 /// What arm64's kernel is told to link.
 const ARM64: &str = "aarch64-unknown-none-softfloat";
 /// `check.c` says so once it has seen it.
-const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
+pub(super) const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
 /// Seconds that kunit.py gives UML.
 const UML_PATIENCE: u32 = 600;
 

@@ -13,10 +13,12 @@
 //! | `initramfs` | what a guest finds when it starts |
 //! | `guest` | a boot, until the guest says how it ended |
 //! | `kunit` | the suites in all of these |
+//! | `dropin` | the library in place of a kernel's own store, and programs that swap |
 
 pub(crate) mod apt;
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod dropin;
 pub(crate) mod guest;
 pub(crate) mod initramfs;
 pub(crate) mod kunit;
