@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Of the guest: more than any check needs, little enough to run out of.
-const MEMORY_MIB: u32 = 512;
+const MEMORY_MIB: u32 = 256;
 
 /// Runs the checks `wanted` and says how each ended.
 ///

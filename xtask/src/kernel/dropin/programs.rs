@@ -11,7 +11,7 @@ pub(crate) fn checks(kernel: &Kernel<'_>) -> Result<PathBuf> {
     let program = kernel.out.join("mteswap-guest");
     let mut compiler = Command::new(format!("{}gcc", kernel.cross().unwrap_or_default()));
     compiler
-        .args(["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror"])
+        .args(["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-static", "-Wall", "-Wextra", "-Werror"])
         .args(["-march=armv8.5-a+memtag", "-o"])
         .arg(&program)
         .args(sources()?);
