@@ -19,7 +19,7 @@ use crate::{
 
 /// What arm64's kernel is told to link.
 const ARM64: &str = "aarch64-unknown-none-softfloat";
-/// A symbol of arch/arm64/mm/mteswap.c alone: what it keeps tags in.
+/// What arch/arm64/mm/mteswap.c keeps tags in, and hibernation its own.
 const STOCK_SYMBOL: &str = "mte_pages";
 
 /// Which store keeps the tags.
@@ -122,17 +122,21 @@ impl Store {
         let path = kernel.out.join("System.map");
         let map =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let has = |name: &str| map.lines().any(|line| line.split(' ').nth(2) == Some(name));
-        let object = kernel.out.join("arch/arm64/mm/mteswap.o").exists();
-        let (stock, ours) = (has(STOCK_SYMBOL) && object, has("mteswap_prepare_to_swap"));
+        let count =
+            |name: &str| map.lines().filter(|line| line.split(' ').nth(2) == Some(name)).count();
+        let made = |object: &str| kernel.out.join(object).exists();
+        let object = made("arch/arm64/mm/mteswap.o");
+        let hibernation = usize::from(made("arch/arm64/kernel/hibernate.o"));
+        let stock = count(STOCK_SYMBOL) > hibernation;
+        let ours = count("mteswap_prepare_to_swap") == 1;
         let path = path.display();
         match self {
             Self::Dropin => {
-                ensure!(!object && !has(STOCK_SYMBOL), "the kernel's mteswap.c is in {path}");
-                ensure!(ours && has("mte_save_tags"), "the library is not in {path}");
+                ensure!(!object && !stock, "the kernel's mteswap.c is in {path}");
+                ensure!(ours && count("mte_save_tags") == 1, "the library is not in {path}");
             }
-            Self::Stock => ensure!(stock && !ours, "not the kernel as it comes: {path}"),
-            Self::Controls => ensure!(stock && ours, "not both stores are in {path}"),
+            Self::Stock => ensure!(object && stock && !ours, "not the kernel as it comes: {path}"),
+            Self::Controls => ensure!(object && stock && ours, "not both stores are in {path}"),
         }
         Ok(())
     }
