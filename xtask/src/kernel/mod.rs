@@ -13,10 +13,12 @@
 //! | `initramfs` | what a guest finds when it starts |
 //! | `guest` | a boot, until the guest says how it ended |
 //! | `kunit` | the suites in all of these |
+//! | `faults` | the suites again, with faults that they must notice |
 
 pub(crate) mod apt;
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod faults;
 pub(crate) mod guest;
 pub(crate) mod initramfs;
 pub(crate) mod kunit;
