@@ -27,4 +27,18 @@ void stock_mte_restore_tags(swp_entry_t entry, struct page *page);
 void stock_mte_invalidate_tags(int type, pgoff_t offset);
 void stock_mte_invalidate_tags_area(int type);
 
+#ifdef MTESWAP_EXCHANGED
+/* For mm/memory.c, which calls the second once the slot is free. */
+#define arch_swap_restore(entry, folio)					\
+	do {								\
+		if (!READ_ONCE(mteswap_late_restore))			\
+			(arch_swap_restore)(entry, folio);		\
+	} while (0)
+#define mteswap_restore_late(entry, folio)				\
+	do {								\
+		if (READ_ONCE(mteswap_late_restore))			\
+			(arch_swap_restore)(entry, folio);		\
+	} while (0)
+#endif
+
 #endif

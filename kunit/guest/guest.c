@@ -21,7 +21,7 @@
 
 #define EXIT_SKIPPED 4
 /* A check that takes longer hangs. */
-#define PATIENCE 600
+#define PATIENCE 300
 
 static struct check *checks;
 

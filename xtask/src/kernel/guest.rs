@@ -72,11 +72,12 @@ impl Guest {
     /// # Errors
     /// One line, where it panics, hangs, or ends without saying how.
     pub(crate) fn run(self) -> Result<Said> {
-        self.run_with(|_| {})
+        self.run_with(|_| None)
     }
 
-    /// [`run`](Self::run), showing each line to `see` as it comes.
-    pub(crate) fn run_with(mut self, mut see: impl FnMut(&str)) -> Result<Said> {
+    /// [`run`](Self::run), handing each line to `see` as it comes, which returns what is to
+    /// be shown for it.
+    pub(crate) fn run_with(mut self, mut see: impl FnMut(&str) -> Option<String>) -> Result<Said> {
         let step = Step::begin(&self.name);
         let mut log = File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
@@ -114,7 +115,9 @@ impl Guest {
                 Ok(line) => {
                     writeln!(log, "{line}")?;
                     step.at(line.trim());
-                    see(&line);
+                    if let Some(shown) = see(&line) {
+                        step.say(&shown);
+                    }
                     lines.push(line);
                 }
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),
@@ -147,6 +150,13 @@ impl Guest {
         };
         step.done();
         Ok(Said { lines, status })
+    }
+}
+
+impl Said {
+    /// Lines that tell of something wrong with its kernel.
+    pub(crate) fn splats(&self) -> Vec<&str> {
+        splats(self.lines.iter().map(String::as_str))
     }
 }
 

@@ -37,7 +37,7 @@ const ARM64: &str = "aarch64-unknown-none-softfloat";
 /// The plain UML, from which others are made.
 const UM: &str = "um";
 /// `check.c` says so once it has seen it.
-const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
+pub(super) const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
 /// Seconds that kunit.py gives UML.
 const UML_PATIENCE: u32 = 600;
 
