@@ -8,8 +8,8 @@ changed, so that nothing it is compared with has been where the object was.
 import sys
 import zlib
 
-OBJECTS = 2500
-ROUNDS = 8
+OBJECTS = 1200
+ROUNDS = 4
 
 
 def wanted(key, generation):
@@ -39,7 +39,7 @@ class Heap:
 
     def buffers(self, seed):
         """Buffers of many sizes at once, each with a pattern of its own."""
-        sizes = [16 + zlib.crc32(b"%d" % (seed * 1000 + i)) % 3000 for i in range(300)]
+        sizes = [16 + zlib.crc32(b"%d" % (seed * 1000 + i)) % 3000 for i in range(150)]
         buffers = [bytearray(bytes([i % 251 + 1]) * size) for i, size in enumerate(sizes)]
         for i in order(range(0, len(buffers), 2), seed):
             buffers[i] = buffers[i] * 2

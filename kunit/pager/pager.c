@@ -26,8 +26,12 @@
 #endif
 
 #define MAX_MAPPINGS 512
-/* Microseconds for the program between two passes: otherwise it would hardly get on. */
-#define PAUSE 2000
+/*
+ * Microseconds for the program between two passes: few at first, for programs that are soon
+ * done, then more, or a large one would hardly get on.
+ */
+#define SHORTEST_PAUSE 1000
+#define LONGEST_PAUSE 64000
 #define EXIT_CANNOT 125
 
 /* The kernel's name for it. */
@@ -156,6 +160,7 @@ static long page_out_group(pid_t group)
 int main(int argc, char **argv)
 {
 	long out, in, tagged, most = 0, passes = 0;
+	useconds_t pause = SHORTEST_PAUSE;
 	siginfo_t ended = { 0 };
 	pid_t child;
 	int status;
@@ -180,7 +185,9 @@ int main(int argc, char **argv)
 		if (tagged > most)
 			most = tagged;
 		passes++;
-		usleep(PAUSE);
+		usleep(pause);
+		if (pause < LONGEST_PAUSE)
+			pause *= 2;
 	}
 	if (waitpid(child, &status, 0) != child)
 		fail("waitpid");
