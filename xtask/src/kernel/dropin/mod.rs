@@ -16,7 +16,12 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{cache::Cache, qemu::Qemu, source::Source};
+use super::{
+    cache::Cache,
+    payload::{heap, selftests},
+    qemu::Qemu,
+    source::Source,
+};
 
 pub(crate) mod boot;
 mod checks;
@@ -28,13 +33,16 @@ use boot::{Machine, NO_RECORDS};
 use controls::Control;
 use kernel::{Config, Store};
 
+/// Has the store of the controls' kernel lose every record.
+const LOSE: &str = "echo 1 > /sys/module/mteswap/parameters/lose || exit 1";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The same in the kernel as it comes, for comparison
     #[arg(long)]
     stock: bool,
     /// See that the checks see: the kernel's store beside ours, or a fault
-    #[arg(long, value_enum, conflicts_with_all = ["stock", "program"])]
+    #[arg(long, value_enum, conflicts_with_all = ["stock", "program", "selftests", "heap"])]
     control: Option<Control>,
     /// Run only the checks of these names
     #[arg(long = "check", value_name = "NAME", conflicts_with = "program")]
@@ -45,6 +53,15 @@ pub(crate) struct Args {
     /// The program's arguments
     #[arg(last = true, requires = "program")]
     arguments: Vec<String>,
+    /// The kernel's own tests of MTE, their pages swapped out while they run
+    #[arg(long, conflicts_with_all = ["checks", "heap", "program"])]
+    selftests: bool,
+    /// python3 and sqlite3 under glibc's heap tagging, paged out while they work
+    #[arg(long, conflicts_with_all = ["checks", "program"])]
+    heap: bool,
+    /// With --heap: the store loses every record, and the programs must die of it
+    #[arg(long, requires = "heap", conflicts_with_all = ["stock", "control"])]
+    lose: bool,
     /// How the kernel is configured
     #[arg(long, value_enum, default_value = "preempt-none")]
     config: Config,
@@ -63,9 +80,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let source = Source::find(&cache, args.kernel.as_deref())?;
     let qemu = Qemu::find(&cache)?;
     let store = match args.control {
-        Some(_) => Store::Controls,
-        None if args.stock => Store::Stock,
-        None => Store::Dropin,
+        _ if args.stock => Store::Stock,
+        None if !args.lose => Store::Dropin,
+        _ => Store::Controls,
     };
     let config = args.control.map_or(args.config, |control| control.config(args.config));
     let tree = kernel::tree(&cache, &source)?;
@@ -74,9 +91,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(path) = &args.program {
         std::process::exit(program(&machine, path, &args.arguments)?);
     }
-    let counts = match args.control {
-        Some(control) => control.run(&machine, &args.checks)?,
-        None => checks::run(&machine, &checks::wanted(&args.checks)?, "", "")?.counts,
+    let counts = if let Some(control) = args.control {
+        control.run(&machine, &args.checks)?
+    } else if args.selftests {
+        selftests::run(&machine, &source)?
+    } else if args.heap {
+        heap::run(&machine, if args.lose { LOSE } else { "" }, args.lose)?
+    } else {
+        checks::run(&machine, &checks::wanted(&args.checks)?, "", "")?.counts
     };
     eprintln!(
         "Linux {}, QEMU {}; {:.1} s",
