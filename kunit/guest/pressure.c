@@ -12,7 +12,7 @@
 #define NR 2000
 #define EATERS 2
 
-/* Takes tagged memory, page after page, until the kernel ends it. */
+/* Takes tagged memory, page after page, few of them full of tags, until the kernel ends it. */
 static void __noreturn eat(u64 seed)
 {
 	u8 *page;
@@ -23,7 +23,8 @@ static void __noreturn eat(u64 seed)
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (page == MAP_FAILED)
 			exit(EXIT_FAILURE);
-		fill_pages(page, 1, seed);
+		fill_pages(page, seed % 16 == 0, seed);
+		set_tag(page, 1 + seed % 15);
 	}
 }
 
