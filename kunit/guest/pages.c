@@ -170,8 +170,8 @@ size_t swapped_pages(const u8 *base, size_t nr)
 }
 
 /*
- * Pages that another CPU is about to put on its list stay: so more than once, and @again
- * puts those that stayed where MADV_PAGEOUT finds them.
+ * Pages that another CPU has in a batch for its lists stay: so more than once. @again puts
+ * those that stayed where MADV_PAGEOUT finds them.
  */
 static void page_out_until(u8 *base, size_t nr, size_t (*swapped)(const u8 *, size_t),
 			   void (*again)(const u8 *, size_t))
@@ -182,6 +182,9 @@ static void page_out_until(u8 *base, size_t nr, size_t (*swapped)(const u8 *, si
 	for (i = 0; i < ATTEMPTS && out < nr; i++) {
 		if (i && again)
 			again(base, nr);
+		/* Empties the batches of every CPU before anything else. */
+		if (i)
+			file_write("/proc/sys/vm/drop_caches", "1");
 		if (madvise(base, nr * page_size, MADV_PAGEOUT))
 			fail("MADV_PAGEOUT: %m");
 		out = swapped(base, nr);
@@ -219,10 +222,7 @@ static size_t swapped_shared(const u8 *base, size_t nr)
 	fail("smaps has no mapping at %p", base);
 }
 
-/*
- * MADV_PAGEOUT walks the page table; a page that it unmapped and kept is not in there. It
- * keeps those that another CPU still has in a batch for its lists.
- */
+/* MADV_PAGEOUT walks the page table; a page that it unmapped and kept is not in there. */
 static void map_resident(const u8 *base, size_t nr)
 {
 	unsigned char *resident = malloc(nr);
@@ -234,8 +234,6 @@ static void map_resident(const u8 *base, size_t nr)
 		if (resident[i] & 1)
 			read_byte(base + i * page_size);
 	free(resident);
-	/* Empties the batches of every CPU before anything else. */
-	file_write("/proc/sys/vm/drop_caches", "1");
 }
 
 void page_out_shared(u8 *base, size_t nr)
