@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env, fmt, fs,
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -45,7 +45,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(arch) = args.kernel.arch {
-        return kernel::kunit::run(&args.kernel, arch, args.filter.as_deref());
+        let filter = args.filter.as_deref();
+        if args.negative {
+            return kernel::faults::run(&args.kernel, arch, filter);
+        }
+        return kernel::kunit::run(&args.kernel, arch, filter);
     }
     let shifts = match args.page_shift {
         Some(shift) if PAGE_SHIFTS.contains(&shift) => vec![shift],
@@ -135,18 +139,11 @@ pub(crate) fn in_user_space(shift: u32, filter: Option<&str>) -> Result<Report> 
 
 /// Runs the suites once for each fault; every one of them has to be noticed.
 fn run_negative(suites: &Suites, args: &Args) -> Result<()> {
-    let sound = suites.run(args.filter.as_deref(), None, |_| {})?;
-    ensure!(sound.1, "the suites fail without any fault: nothing can be said about them");
     let mut unnoticed = Vec::new();
-    for fault in Faults::read()?.names {
-        let (report, ok) = suites.run(args.filter.as_deref(), Some(&fault), |_| {})?;
-        let failed: Vec<_> =
-            report.cases().filter(|case| case.outcome == Outcome::Failed).collect();
-        let by: BTreeSet<_> = failed.iter().map(|case| case.path[0].as_str()).collect();
-        let by = by.into_iter().collect::<Vec<_>>().join(", ");
-        eprintln!("{fault}: {} of {} cases fail ({by})", failed.len(), report.cases().count());
-        if ok || failed.is_empty() {
-            unnoticed.push(fault);
+    for one in suites.noticed(args.filter.as_deref())? {
+        eprintln!("{one}");
+        if one.by.is_empty() {
+            unnoticed.push(one.fault);
         }
     }
     ensure!(unnoticed.is_empty(), "no case notices: {}", unnoticed.join(", "));
@@ -154,11 +151,39 @@ fn run_negative(suites: &Suites, args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// A fault of the library, and the cases that fail with it.
+pub(crate) struct Noticed {
+    pub(crate) fault: String,
+    pub(crate) cases: usize,
+    pub(crate) by: BTreeSet<Vec<String>>,
+}
+
+impl Noticed {
+    pub(crate) fn new(fault: &str, report: &Report) -> Self {
+        let failed = report.cases().filter(|case| case.outcome == Outcome::Failed);
+        let by = failed.map(|case| case.path.clone()).collect();
+        Self { fault: fault.to_owned(), cases: report.cases().count(), by }
+    }
+}
+
+impl fmt::Display for Noticed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suites: BTreeSet<_> = self.by.iter().map(|path| path[0].as_str()).collect();
+        let suites = suites.into_iter().collect::<Vec<_>>().join(", ");
+        write!(f, "{}: {} of {} cases fail ({suites})", self.fault, self.by.len(), self.cases)
+    }
+}
+
+/// What notices each fault here, for pages of 2^`shift` bytes.
+pub(crate) fn noticed_in_user_space(shift: u32, filter: Option<&str>) -> Result<Vec<Noticed>> {
+    Suites::build(shift, Build { asan: false, faults: true })?.noticed(filter)
+}
+
 /// How the suites are built.
 #[derive(Clone, Copy)]
 struct Build {
     asan: bool,
-    /// With `shim/broken.c` between the suites and the library.
+    /// With `faults/broken.c` between the suites and the library.
     faults: bool,
 }
 
@@ -192,7 +217,11 @@ impl Suites {
         let kunit = run::root().join("kunit");
         let mut sources = files(&kunit, "c")?;
         sources.extend(files(&kunit.join("shim"), "c")?);
-        sources.retain(|file| build.faults || !file.ends_with("shim/broken.c"));
+        if build.faults {
+            sources.extend(files(&kunit.join("faults"), "c")?);
+        } else {
+            sources.retain(|file| !file.ends_with("shim/broken.c"));
+        }
         sources.push(maps_c);
         if suites.is_fresh(&sources, &library)? {
             return Ok(suites);
@@ -225,7 +254,14 @@ impl Suites {
     /// Whether the program is newer than all that it is made of.
     fn is_fresh(&self, sources: &[PathBuf], library: &[String]) -> Result<bool> {
         let mut parts = sources.to_vec();
-        for headers in ["kunit", "kunit/shim", "kunit/shim/kunit", "kunit/shim/linux", "include"] {
+        for headers in [
+            "kunit",
+            "kunit/faults",
+            "kunit/shim",
+            "kunit/shim/kunit",
+            "kunit/shim/linux",
+            "include",
+        ] {
             parts.extend(files(&run::root().join(headers), "h")?);
         }
         parts.extend(maps::files(&maps::dir())?);
@@ -282,6 +318,18 @@ impl Suites {
         Ok((report, status.success()))
     }
 
+    /// Runs the cases once for each fault.
+    fn noticed(&self, filter: Option<&str>) -> Result<Vec<Noticed>> {
+        let sound = self.run(filter, None, |_| {})?;
+        ensure!(sound.1, "the suites fail without any fault: nothing can be said about them");
+        let names = Faults::read()?.names;
+        let noticed = names.iter().map(|fault| {
+            let (report, _) = self.run(filter, Some(fault), |_| {})?;
+            Ok(Noticed::new(fault, &report))
+        });
+        noticed.collect()
+    }
+
     /// Where a run fell short of what the suites list.
     fn faults(&self, report: &Report, filter: Option<&str>) -> Result<Vec<String>> {
         let ran: BTreeSet<_> = report.cases().map(|case| case.path.join(".")).collect();
@@ -295,7 +343,7 @@ impl Suites {
     }
 }
 
-/// The faults of `shim/broken.c`, and the functions it stands in front of.
+/// The faults of `faults/broken.c`, and the functions it stands in front of.
 struct Faults {
     names: Vec<String>,
     functions: Vec<String>,
@@ -303,7 +351,7 @@ struct Faults {
 
 impl Faults {
     fn read() -> Result<Self> {
-        let path = run::root().join("kunit/shim/broken.c");
+        let path = run::root().join("kunit/faults/broken.c");
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let names = between(&text, "broken(\"", "\"");

@@ -77,6 +77,8 @@ enum Verb {
     Loom(lab::LoomArgs),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
+    /// The library in place of mteswap.c in an arm64 kernel with MTE: tags over swap
+    Dropin(kernel::dropin::Args),
     /// Boots examples/hypervisor: guests with MTE, their memory swapped under them
     Hypervisor(hypervisor::Args),
 }
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         Verb::PinCost(args) => lab::pin_cost(args),
         Verb::Loom(args) => lab::loom(args),
         Verb::TestMte(args) => test_mte::run(args),
+        Verb::Dropin(args) => kernel::dropin::run(args),
         Verb::Hypervisor(args) => hypervisor::run(args),
     };
     match done {

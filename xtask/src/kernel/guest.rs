@@ -72,11 +72,11 @@ impl Guest {
     /// # Errors
     /// One line, where it panics, hangs, or ends without saying how.
     pub(crate) fn run(self) -> Result<Said> {
-        self.run_with(|_| {})
+        self.run_with(|_, _| {})
     }
 
-    /// [`run`](Self::run), showing each line to `see` as it comes.
-    pub(crate) fn run_with(mut self, mut see: impl FnMut(&str)) -> Result<Said> {
+    /// [`run`](Self::run), handing each line to `see` as it comes.
+    pub(crate) fn run_with(mut self, mut see: impl FnMut(&Step, &str)) -> Result<Said> {
         let step = Step::begin(&self.name);
         let mut log = File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
@@ -114,7 +114,7 @@ impl Guest {
                 Ok(line) => {
                     writeln!(log, "{line}")?;
                     step.at(line.trim());
-                    see(&line);
+                    see(&step, &line);
                     lines.push(line);
                 }
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),
@@ -147,6 +147,13 @@ impl Guest {
         };
         step.done();
         Ok(Said { lines, status })
+    }
+}
+
+impl Said {
+    /// Lines that tell of something wrong with its kernel.
+    pub(crate) fn splats(&self) -> Vec<&str> {
+        splats(self.lines.iter().map(String::as_str))
     }
 }
 

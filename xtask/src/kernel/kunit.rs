@@ -31,31 +31,33 @@ use crate::{
 };
 
 /// Of the kernels' pages.
-const SHIFT: u32 = 12;
+pub(super) const SHIFT: u32 = 12;
 /// What arm64's kernel is told to link.
 const ARM64: &str = "aarch64-unknown-none-softfloat";
+/// The plain UML, from which others are made.
+const UM: &str = "um";
 /// `check.c` says so once it has seen it.
-const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
+pub(super) const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
 /// Seconds that kunit.py gives UML.
 pub(crate) const UML_PATIENCE: u32 = 600;
 
 #[derive(clap::Args)]
 pub(crate) struct InKernel {
     /// Run them in a Linux 6.12 kernel: UML, or arm64 with MTE in QEMU
-    #[arg(long, conflicts_with_all = ["list", "page_shift", "asan", "negative"])]
+    #[arg(long, conflicts_with_all = ["list", "page_shift", "asan"])]
     pub(crate) arch: Option<Arch>,
     /// As a module made outside of the tree: loaded, unloaded, loaded again (arm64)
     #[arg(long, requires = "arch", conflicts_with = "debug")]
-    module: bool,
+    pub(super) module: bool,
     /// With KASAN, KMEMLEAK, DEBUG_ATOMIC_SLEEP and PROVE_LOCKING (um)
     #[arg(long, requires = "arch")]
-    debug: bool,
+    pub(super) debug: bool,
     /// With CONFIG_RUST=y: a module in Rust, and its tests, beside the suites (um)
     #[arg(long, requires = "arch", conflicts_with_all = ["module", "debug", "filter"])]
-    rust: bool,
+    pub(super) rust: bool,
     /// A Linux 6.12 tree to use instead of Debian's package; it is left as it is
     #[arg(long, value_name = "DIR", requires = "arch")]
-    kernel: Option<PathBuf>,
+    pub(super) kernel: Option<PathBuf>,
 }
 
 /// One run of the suites in a kernel.
@@ -116,7 +118,7 @@ impl Run<'_> {
         let kernel = if rust {
             self.um_kernel(&tree, "um-rust", Some(&Tools::find(self.cache)?))?
         } else {
-            self.um_kernel(&tree, "um", None)?
+            self.um_kernel(&tree, UM, None)?
         };
         let mut exec = kunit_py(&kernel, "exec");
         exec.args(["--timeout", &UML_PATIENCE.to_string()]).args(self.filter);
@@ -139,18 +141,24 @@ impl Run<'_> {
     fn um_debug(&self) -> Result<Vec<String>> {
         let tree = Overlay::library("kunit")?.lay(self.cache, self.source)?;
         let kernel = self.um_kernel(&tree, "um-debug", None)?;
-        let init = guest::init(LOOK_FOR_LEAKS);
-        let initrd = kernel.out.join("mteswap.cpio");
-        Initramfs::new(self.cache, &super::apt::host_architecture()?, &init)?.write(&initrd)?;
-        let mut uml = Command::new(kernel.out.join("linux"));
-        uml.args(["mem=1G", "con0=fd:0,fd:1", "con=null", "loglevel=7"])
-            .arg(format!("initrd={}", initrd.display()))
-            .args(self.filter.map(|filter| format!("kunit.filter_glob={filter}")));
+        let uml = self.uml(&kernel, LOOK_FOR_LEAKS)?;
         let log = kernel.out.join("console.log");
         let said = Guest::new("running the suites in UML", uml, &log).run()?;
         no_splats(suites_on(said.lines.iter().map(String::as_str)), &log)?;
         left_nothing(&said, &log)?;
         Ok(vec![said.lines.join("\n")])
+    }
+
+    /// UML as a program that runs the suites and then `commands`.
+    pub(super) fn uml(&self, kernel: &Kernel<'_>, commands: &str) -> Result<Command> {
+        let initrd = kernel.out.join("mteswap.cpio");
+        let architecture = super::apt::host_architecture()?;
+        Initramfs::new(self.cache, &architecture, &guest::init(commands))?.write(&initrd)?;
+        let mut uml = Command::new(kernel.out.join("linux"));
+        uml.args(["mem=1G", "con0=fd:0,fd:1", "con=null", "loglevel=7"])
+            .arg(format!("initrd={}", initrd.display()))
+            .args(self.filter.map(|filter| format!("kunit.filter_glob={filter}")));
+        Ok(uml)
     }
 
     /// Configured and made by kunit.py, unless that has been done and nothing has changed.
@@ -167,8 +175,8 @@ impl Run<'_> {
         let asked = fs::read_to_string(&config)
             .with_context(|| format!("cannot read {}", config.display()))?;
         let mut kernel = Kernel::new(self.cache, tree, Arch::Um, name)?;
-        if name != "um" {
-            kernel.begin_with(self.cache, "um")?;
+        if name != UM && rust.is_none() {
+            kernel.begin_with(self.cache, UM)?;
         }
         kernel.variable("MTESWAP_OBJECT", &object);
         if let Some(tools) = rust {
@@ -238,9 +246,27 @@ impl Run<'_> {
     }
 
     fn boot(&self, qemu: &Qemu, kernel: &Kernel<'_>, initrd: &Initramfs) -> Result<guest::Said> {
+        let machine = self.machine(qemu, kernel, initrd, "")?;
+        let log = kernel.out.join("console.log");
+        let name = format!("running the suites in QEMU {}", qemu.version);
+        let said = Guest::new(&name, machine, &log).run()?;
+        tags_are_tags(&said, qemu, &log)?;
+        no_splats(said.lines.iter().map(String::as_str), &log)?;
+        left_nothing(&said, &log)?;
+        Ok(said)
+    }
+
+    /// QEMU with `kernel`, which runs the suites with `words` on its command line.
+    pub(super) fn machine(
+        &self,
+        qemu: &Qemu,
+        kernel: &Kernel<'_>,
+        initrd: &Initramfs,
+        words: &str,
+    ) -> Result<Command> {
         let cpio = kernel.out.join("mteswap.cpio");
         initrd.write(&cpio)?;
-        let mut words = "console=ttyAMA0 loglevel=7 panic=-1".to_owned();
+        let mut words = format!("console=ttyAMA0 loglevel=7 panic=-1 {words}");
         if let Some(filter) = self.filter {
             words += &format!(" kunit.filter_glob={filter}");
         }
@@ -251,17 +277,7 @@ impl Run<'_> {
             .arg("-initrd")
             .arg(cpio)
             .args(["-append", &words]);
-        let log = kernel.out.join("console.log");
-        let name = format!("running the suites in QEMU {}", qemu.version);
-        let said = Guest::new(&name, machine, &log).run()?;
-        if !said.lines.iter().any(|line| line.contains(TAGS_ARE_TAGS)) {
-            let why = said.lines.iter().find(|line| line.starts_with("mteswap: "));
-            let why = why.map_or("mteswap: did not start", String::as_str);
-            bail!("no MTE that can be used in QEMU {}: {why}; {}", qemu.version, log.display());
-        }
-        no_splats(said.lines.iter().map(String::as_str), &log)?;
-        left_nothing(&said, &log)?;
-        Ok(said)
+        Ok(machine)
     }
 }
 
@@ -335,6 +351,16 @@ pub(crate) fn no_splats<'a>(lines: impl Iterator<Item = &'a str>, log: &Path) ->
     let splats = guest::splats(lines);
     if let Some(first) = splats.first() {
         bail!("the kernel complains: {}; its console is in {}", first.trim(), log.display());
+    }
+    Ok(())
+}
+
+/// The kernel has seen that the machine's tags are tags.
+pub(super) fn tags_are_tags(said: &guest::Said, qemu: &Qemu, log: &Path) -> Result<()> {
+    if !said.lines.iter().any(|line| line.contains(TAGS_ARE_TAGS)) {
+        let why = said.lines.iter().find(|line| line.starts_with("mteswap: "));
+        let why = why.map_or("mteswap: did not start", String::as_str);
+        bail!("no MTE that can be used in QEMU {}: {why}; {}", qemu.version, log.display());
     }
     Ok(())
 }

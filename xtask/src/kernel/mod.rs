@@ -13,14 +13,20 @@
 //! | `initramfs` | what a guest finds when it starts |
 //! | `guest` | a boot, until the guest says how it ended |
 //! | `kunit` | the suites in all of these |
+//! | `dropin` | the library in place of a kernel's own store, and programs that swap |
+//! | `payload` | what else swaps there: the kernel's selftests, programs with a tagged heap |
+//! | `faults` | the suites again, with faults that they must notice |
 
 pub(crate) mod apt;
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod dropin;
+pub(crate) mod faults;
 pub(crate) mod guest;
 pub(crate) mod initramfs;
 pub(crate) mod kunit;
 pub(crate) mod overlay;
+pub(crate) mod payload;
 pub(crate) mod qemu;
 pub(crate) mod rust;
 pub(crate) mod source;

@@ -84,6 +84,9 @@ impl Overlay {
         for file in files_in(&root.join("kunit"), &["c", "h"])? {
             overlay.file(&lib.join("suites"), &file)?;
         }
+        for file in files_in(&root.join("kunit/faults"), &["c", "h"])? {
+            overlay.file(&lib.join("faults"), &file)?;
+        }
         let tags = maps::dir();
         overlay.text(lib.join("suites/mteswap_kunit_maps.c"), maps::c_file(&tags)?);
         overlay.after("lib/Makefile", "obj-y += kunit/", "obj-$(CONFIG_MTESWAP) += mteswap/\n");

@@ -34,6 +34,11 @@ impl Step {
         self.bar.set_prefix(what.to_owned());
     }
 
+    /// Lets `print` write lines that stay.
+    pub(crate) fn aside(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     pub(crate) fn done(self) {
         self.bar.finish_and_clear();
         eprintln!("done     {:<48} {:>7.1} s", self.name, self.begun.elapsed().as_secs_f32());

@@ -1,0 +1,99 @@
+//! One boot of a kernel that swaps: QEMU with MTE, zram and a disk in memory to swap to.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
+
+use super::kernel::Store;
+use crate::kernel::{
+    build::Kernel,
+    cache::Cache,
+    guest::{self, Guest, Said},
+    initramfs::Initramfs,
+    qemu::Qemu,
+    step::Step,
+};
+
+/// What every boot of one kernel has in common.
+pub(crate) struct Machine<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) qemu: &'a Qemu,
+    pub(crate) kernel: &'a Kernel<'a>,
+    pub(crate) store: Store,
+}
+
+/// The store is empty: the last commands of an init, once nothing is swapped any more.
+pub(crate) const NO_RECORDS: &str = r#"
+stats=/sys/kernel/debug/mteswap/stats
+if [ -e "$stats" ]; then
+    echo "mteswap-guest: $(head -n 1 "$stats")"
+    grep -qx "entries: 0" "$stats" || exit 1
+fi
+"#;
+
+/// Begins the line that says what is left.
+const ENTRIES: &str = "mteswap-guest: entries: ";
+
+impl Machine<'_> {
+    /// A file system whose init runs `commands`.
+    pub(crate) fn initramfs(&self, commands: &str) -> Result<Initramfs> {
+        Initramfs::new(self.cache, "arm64", &guest::init(commands))
+    }
+
+    /// Boots it with `mib` of memory and `words` on the kernel's command line; each line goes
+    /// to `see`.
+    ///
+    /// # Errors
+    /// One line, where it panics, hangs, or ends without saying how.
+    pub(crate) fn boot(
+        &self,
+        name: &str,
+        initrd: &Initramfs,
+        mib: u32,
+        words: &str,
+        see: impl FnMut(&Step, &str),
+    ) -> Result<Said> {
+        let cpio = self.kernel.out.join("mteswap.cpio");
+        initrd.write(&cpio)?;
+        let mut machine = self.qemu.machine(2, mib);
+        machine
+            .arg("-kernel")
+            .arg(self.kernel.out.join("arch/arm64/boot/Image"))
+            .arg("-initrd")
+            .arg(cpio)
+            .arg("-append")
+            .arg(format!(
+                "console=ttyAMA0 loglevel=7 printk.time=0 printk.devkmsg=on panic=-1 \
+                 null_blk.memory_backed=1 null_blk.gb=1 {words}"
+            ));
+        let mut guest = Guest::new(name, machine, &self.console());
+        // Longer than the longest check.
+        guest.silence = std::time::Duration::from_secs(420);
+        guest.run_with(see)
+    }
+
+    /// Where the last boot's console is kept.
+    pub(crate) fn console(&self) -> PathBuf {
+        self.kernel.out.join("console.log")
+    }
+
+    /// The kernel had nothing to complain of, and where the store is ours it was empty in the
+    /// end.
+    pub(crate) fn left_nothing(&self, said: &Said) -> Result<()> {
+        let log = self.console();
+        let log = log.display();
+        if let Some(first) = said.splats().first() {
+            bail!("the kernel complains: {}; its console is in {log}", first.trim());
+        }
+        let left = said.lines.iter().rev().find_map(|line| line.split_once(ENTRIES));
+        let left = left.map(|(_, count)| count.trim());
+        match self.store {
+            Store::Stock => ensure!(left.is_none(), "the kernel has our store: {log}"),
+            _ => {
+                let left = left.unwrap_or("an unknown number of");
+                ensure!(left == "0", "{left} records are left after swapoff; {log}");
+            }
+        }
+        Ok(())
+    }
+}
