@@ -6,6 +6,7 @@
 #ifndef MTESWAP_GUEST_H
 #define MTESWAP_GUEST_H
 
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,9 +23,9 @@
 /* The kernel's names for them. */
 #define __printf(fmt, args) __attribute__((__format__(printf, fmt, args)))
 #define __noreturn __attribute__((__noreturn__))
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
+typedef __u8 u8;
+typedef __u32 u32;
+typedef __u64 u64;
 
 /* Where a check's pages go. */
 enum swap_device {

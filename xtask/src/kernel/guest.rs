@@ -72,12 +72,11 @@ impl Guest {
     /// # Errors
     /// One line, where it panics, hangs, or ends without saying how.
     pub(crate) fn run(self) -> Result<Said> {
-        self.run_with(|_| None)
+        self.run_with(|_, _| {})
     }
 
-    /// [`run`](Self::run), handing each line to `see` as it comes, which returns what is to
-    /// be shown for it.
-    pub(crate) fn run_with(mut self, mut see: impl FnMut(&str) -> Option<String>) -> Result<Said> {
+    /// [`run`](Self::run), handing each line to `see` as it comes.
+    pub(crate) fn run_with(mut self, mut see: impl FnMut(&Step, &str)) -> Result<Said> {
         let step = Step::begin(&self.name);
         let mut log = File::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
@@ -115,9 +114,7 @@ impl Guest {
                 Ok(line) => {
                     writeln!(log, "{line}")?;
                     step.at(line.trim());
-                    if let Some(shown) = see(&line) {
-                        step.say(&shown);
-                    }
+                    see(&step, &line);
                     lines.push(line);
                 }
                 Err(RecvTimeoutError::Disconnected) => break Ok(()),

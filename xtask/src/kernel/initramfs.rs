@@ -60,6 +60,13 @@ impl Initramfs {
         Ok(())
     }
 
+    /// The file `from`, to be run.
+    pub(crate) fn add_program(&mut self, name: &str, from: &Path) -> Result<()> {
+        let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        self.insert(name, File::Regular(content, 0o755));
+        Ok(())
+    }
+
     pub(crate) fn text(&mut self, name: &str, text: &str, mode: u32) {
         self.insert(name, File::Regular(text.as_bytes().to_vec(), mode));
     }

@@ -34,9 +34,9 @@ impl Step {
         self.bar.set_prefix(what.to_owned());
     }
 
-    /// A line that stays.
-    pub(crate) fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+    /// Lets `print` write lines that stay.
+    pub(crate) fn aside(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
     }
 
     pub(crate) fn done(self) {

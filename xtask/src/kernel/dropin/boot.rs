@@ -11,6 +11,7 @@ use crate::kernel::{
     guest::{self, Guest, Said},
     initramfs::Initramfs,
     qemu::Qemu,
+    step::Step,
 };
 
 /// What every boot of one kernel has in common.
@@ -40,7 +41,7 @@ impl Machine<'_> {
     }
 
     /// Boots it with `mib` of memory and `words` on the kernel's command line; each line goes
-    /// to `see`, which says what of it is to be shown.
+    /// to `see`.
     ///
     /// # Errors
     /// One line, where it panics, hangs, or ends without saying how.
@@ -50,7 +51,7 @@ impl Machine<'_> {
         initrd: &Initramfs,
         mib: u32,
         words: &str,
-        see: impl FnMut(&str) -> Option<String>,
+        see: impl FnMut(&Step, &str),
     ) -> Result<Said> {
         let cpio = self.kernel.out.join("mteswap.cpio");
         initrd.write(&cpio)?;

@@ -6,73 +6,129 @@ use anyhow::{Result, bail, ensure};
 
 use super::{
     boot::{Machine, NO_RECORDS},
+    kernel::Store,
     programs,
 };
 use crate::{
-    kernel::kunit::TAGS_ARE_TAGS,
+    kernel::{guest::Said, kunit::TAGS_ARE_TAGS},
     ktap::{self, Counts},
+    results::Outcome,
 };
 
 /// Of the guest: more than any check needs, little enough to run out of.
 const MEMORY_MIB: u32 = 256;
 
-/// Runs the checks `wanted` and says how each ended.
+/// How the checks of one boot ended.
+pub(crate) struct Ended {
+    pub(crate) counts: Counts,
+    /// Those that did not pass.
+    pub(crate) failed: BTreeSet<String>,
+    pub(crate) said: Said,
+}
+
+/// The checks asked for; all where none is.
+///
+/// # Errors
+/// Where there is none of that name.
+pub(crate) fn wanted(asked: &[String]) -> Result<Vec<String>> {
+    let mut names = programs::names()?;
+    for name in asked {
+        ensure!(names.contains(name), "no check is named {name}; there are: {}", names.join(", "));
+    }
+    names.retain(|name| asked.is_empty() || asked.contains(name));
+    Ok(names)
+}
+
+/// Runs the checks `wanted` and says how each ended; `after` are commands behind them.
 ///
 /// # Errors
 /// Where one of them did not report, or the kernel itself is in a bad way afterwards.
-pub(crate) fn run(machine: &Machine<'_>, wanted: &[String], before: &str) -> Result<Counts> {
+pub(crate) fn run(
+    machine: &Machine<'_>,
+    wanted: &[String],
+    words: &str,
+    after: &str,
+) -> Result<Ended> {
     let program = programs::checks(machine.kernel)?;
     // Through the kernel's log, so that nothing the kernel says comes between.
     let commands = format!(
-        "{before}\n/mteswap-guest {} > /dev/kmsg 2>&1\nchecked=$?\n{NO_RECORDS}\nexit $checked",
+        "/mteswap-guest {} > /dev/kmsg 2>&1\nchecked=$?\n{after}\n{NO_RECORDS}\nexit $checked",
         wanted.join(" ")
     );
     let mut initrd = machine.initramfs(&commands)?;
     initrd.add("mteswap-guest", &program)?;
     let name = format!("{} checks in QEMU {}", wanted.len(), machine.qemu.version);
     let mut last = Instant::now();
-    let said = machine.boot(&name, &initrd, MEMORY_MIB, "", |line| {
-        let (word, rest) = if let Some(rest) = line.strip_prefix("ok ") {
-            (if rest.ends_with("# SKIP") { "skipped" } else { "ok" }, rest)
-        } else if let Some(rest) = line.strip_prefix("not ok ") {
-            ("FAILED", rest)
-        } else if line.starts_with("KTAP version") {
+    let said = machine.boot(&name, &initrd, MEMORY_MIB, words, |step, line| {
+        if line.starts_with("KTAP version") {
             last = Instant::now();
-            return None;
-        } else {
-            return line.strip_prefix("# ").map(|said| format!("         {said}"));
-        };
-        let name = rest.split(' ').nth(1).unwrap_or(rest);
-        let took = last.elapsed().as_secs_f32();
-        last = Instant::now();
-        Some(format!("{word:<8} {name:<52} {took:>6.1} s"))
+        }
+        if let Some((word, name)) = result(line) {
+            let took = last.elapsed().as_secs_f32();
+            last = Instant::now();
+            step.aside(|| eprintln!("{word:<8} {name:<52} {took:>6.1} s"));
+        } else if let Some(said) = line.strip_prefix("# ") {
+            step.aside(|| eprintln!("         {said}"));
+        }
     })?;
     let log = machine.console();
     let log = log.display();
-    if !said.lines.iter().any(|line| line.contains(TAGS_ARE_TAGS)) {
+    let looked = said.lines.iter().any(|line| line.contains(TAGS_ARE_TAGS));
+    // The kernel as it comes does not look; the program does.
+    if !looked && machine.store != Store::Stock {
         let why = said.lines.iter().find(|line| line.starts_with("mteswap: "));
-        // The kernel as it comes does not look; the program does.
-        if let Some(why) = why {
-            bail!("no MTE that can be used in QEMU {}: {why}; {log}", machine.qemu.version);
-        }
+        let why = why.map_or("mteswap: did not start", String::as_str);
+        bail!("no MTE that can be used in QEMU {}: {why}; {log}", machine.qemu.version);
     }
     let report = ktap::read(&said.lines.join("\n"));
     if let Some(fault) = report.faults.first() {
         bail!("the checks did not run to their end: {fault}; {log}");
     }
-    let reported: BTreeSet<_> =
-        report.tests.iter().filter_map(|test| Some(test.path.first()?.as_str())).collect();
-    let missing: Vec<_> =
-        wanted.iter().filter(|name| !reported.contains(name.as_str())).cloned().collect();
+    let named = |test: &ktap::Test| test.path.first().cloned();
+    let reported: BTreeSet<_> = report.tests.iter().filter_map(named).collect();
+    let missing: Vec<_> = wanted.iter().filter(|name| !reported.contains(*name)).cloned().collect();
     ensure!(missing.is_empty(), "no result of {}; {log}", missing.join(", "));
     let counts = Counts::of(&report.tests);
-    ensure!(
-        counts.total() == wanted.len(),
-        "{} results of {}; {log}",
-        counts.total(),
-        wanted.len()
-    );
+    let total = counts.total();
+    ensure!(total == wanted.len(), "{total} results of {}; {log}", wanted.len());
     machine.left_nothing(&said)?;
-    ensure!((said.status == 0) == (counts.failed == 0), "status {}; {log}", said.status);
-    Ok(counts)
+    let status = said.status;
+    ensure!((status == 0) == (counts.failed == 0), "the guest ended with {status}; {log}");
+    let failed = report.tests.iter().filter(|test| test.outcome == Outcome::Failed);
+    Ok(Ended { counts, failed: failed.filter_map(named).collect(), said })
+}
+
+/// How a check ended, and its name.
+fn result(line: &str) -> Option<(&'static str, &str)> {
+    let (word, rest) = match line.strip_prefix("not ok ") {
+        Some(rest) => ("FAILED", rest),
+        None => ("ok", line.strip_prefix("ok ")?),
+    };
+    let (_, name) = rest.split_once(' ')?;
+    Some(match name.split_once(" # SKIP") {
+        Some((name, _)) => ("skipped", name),
+        None => (word, name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_read() {
+        assert_eq!(result("ok 3 core_dump"), Some(("ok", "core_dump")));
+        assert_eq!(result("not ok 3 core_dump"), Some(("FAILED", "core_dump")));
+        assert_eq!(result("ok 3 core_dump # SKIP"), Some(("skipped", "core_dump")));
+        assert_eq!(result("# ok"), None);
+        assert_eq!(result("okay then"), None);
+    }
+
+    #[test]
+    fn a_check_that_is_not_there_is_named() {
+        assert!(wanted(&[]).unwrap().len() > 30);
+        assert_eq!(wanted(&["core_dump".to_owned()]).unwrap(), ["core_dump"]);
+        let error = wanted(&["core".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no check is named core;"), "{error}");
+    }
 }

@@ -27,7 +27,7 @@ const STOCK_SYMBOL: &str = "mte_pages";
 pub(crate) enum Store {
     /// The library's, in place of arch/arm64/mm/mteswap.c.
     Dropin,
-    /// The kernel's: nothing of it is changed.
+    /// The kernel's: nothing of ours is compiled.
     Stock,
     /// Both, and faults on request.
     Controls,
@@ -61,20 +61,17 @@ impl Config {
     }
 }
 
+/// A copy of `source` that a kernel of each kind is made of.
+pub(crate) fn tree(cache: &Cache, source: &Source) -> Result<Tree> {
+    overlay()?.lay(cache, source)
+}
+
 impl Store {
     fn name(self) -> &'static str {
         match self {
             Self::Dropin => "dropin",
             Self::Stock => "stock",
             Self::Controls => "controls",
-        }
-    }
-
-    /// A copy of `source` that has this store.
-    pub(crate) fn tree(self, cache: &Cache, source: &Source) -> Result<Tree> {
-        match self {
-            Self::Stock => Overlay::new("stock").lay(cache, source),
-            Self::Dropin | Self::Controls => overlay()?.lay(cache, source),
         }
     }
 
@@ -87,6 +84,10 @@ impl Store {
     ) -> Result<Kernel<'t>> {
         let name = format!("{}-{}", self.name(), config.name());
         let mut kernel = Kernel::new(cache, tree, Arch::Arm64, &name)?;
+        if self != Self::Dropin {
+            let like = format!("{}-{}", Self::Dropin.name(), config.name());
+            kernel.begin_with(cache, &like)?;
+        }
         let mut fragments = vec!["guest"];
         match self {
             Self::Stock => {}

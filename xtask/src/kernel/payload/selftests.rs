@@ -46,7 +46,7 @@ pub(crate) fn run(machine: &Machine<'_>, source: &Source) -> Result<Counts> {
         initrd.add(&format!("selftests/{}", name(test)), test)?;
     }
     let what = format!("the kernel's selftests in QEMU {}", machine.qemu.version);
-    let said = machine.boot(&what, &initrd, MEMORY_MIB, "", |_| None)?;
+    let said = machine.boot(&what, &initrd, MEMORY_MIB, "", |_, _| {})?;
     let log = machine.console();
     let log = log.display();
     let ran = programs(&said.lines);
