@@ -50,6 +50,8 @@ enum Verb {
     Bench(bench::Args),
     /// Bytes a page that real tag maps cost, index and payload, beside Linux's
     Memory(memory::Args),
+    /// The kernel's checkpatch.pl --strict over all C of ours
+    Checkpatch(kernel::checkpatch::Args),
     /// Format, clippy and documentation of every Cargo.toml
     Lint(lint::Args),
     /// Which tests hold each rule of docs/semantics.md
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Kunit(args) => kunit::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Memory(args) => memory::run(args),
+        Verb::Checkpatch(args) => kernel::checkpatch::run(args),
         Verb::Lint(args) => lint::run(args),
         Verb::Semantics(args) => semantics::run(args),
         Verb::Lib(args) => library::run(args),

@@ -16,4 +16,11 @@ static inline void *memchr_inv(const void *start, int value, size_t size)
 	return NULL;
 }
 
+/* memset() of memory that is about to go; the compiler may not leave it out. */
+static inline void memzero_explicit(void *start, size_t size)
+{
+	memset(start, 0, size);
+	asm volatile("" : : "r" (start) : "memory");
+}
+
 #endif

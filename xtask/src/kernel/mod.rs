@@ -15,11 +15,13 @@
 //! | `kunit` | the suites in all of these |
 //! | `dropin` | the library in place of a kernel's own store, and programs that swap |
 //! | `payload` | what else swaps there: the kernel's selftests, programs with a tagged heap |
+//! | `checkpatch` | the tree's checkpatch.pl over our C |
 //! | `faults` | the suites again, with faults that they must notice |
 
 pub(crate) mod apt;
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod checkpatch;
 pub(crate) mod dropin;
 pub(crate) mod faults;
 pub(crate) mod guest;

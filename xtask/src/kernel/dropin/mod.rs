@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::{
     cache::Cache,
@@ -33,9 +33,6 @@ use boot::{Machine, NO_RECORDS};
 use controls::Control;
 use kernel::{Config, Store};
 
-/// Has the store of the controls' kernel lose every record.
-const LOSE: &str = "echo 1 > /sys/module/mteswap/parameters/lose || exit 1";
-
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The same in the kernel as it comes, for comparison
@@ -47,21 +44,19 @@ pub(crate) struct Args {
     /// Run only the checks of these names
     #[arg(long = "check", value_name = "NAME", conflicts_with = "program")]
     checks: Vec<String>,
+    /// The kernel's own tests of MTE, their pages swapped out while they run
+    #[arg(long, conflicts_with_all = ["checks", "heap", "control", "program"])]
+    selftests: bool,
+    /// python3 and sqlite3 under glibc's heap tagging, paged out while they work; with
+    /// --control lose they must die
+    #[arg(long, conflicts_with_all = ["checks", "program"])]
+    heap: bool,
     /// Run a static arm64 program instead, and end with its exit status
     #[arg(long, value_name = "ELF")]
     program: Option<PathBuf>,
     /// The program's arguments
     #[arg(last = true, requires = "program")]
     arguments: Vec<String>,
-    /// The kernel's own tests of MTE, their pages swapped out while they run
-    #[arg(long, conflicts_with_all = ["checks", "heap", "program"])]
-    selftests: bool,
-    /// python3 and sqlite3 under glibc's heap tagging, paged out while they work
-    #[arg(long, conflicts_with_all = ["checks", "program"])]
-    heap: bool,
-    /// With --heap: the store loses every record, and the programs must die of it
-    #[arg(long, requires = "heap", conflicts_with_all = ["stock", "control"])]
-    lose: bool,
     /// How the kernel is configured
     #[arg(long, value_enum, default_value = "preempt-none")]
     config: Config,
@@ -81,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let qemu = Qemu::find(&cache)?;
     let store = match args.control {
         _ if args.stock => Store::Stock,
-        None if !args.lose => Store::Dropin,
+        None => Store::Dropin,
         _ => Store::Controls,
     };
     let config = args.control.map_or(args.config, |control| control.config(args.config));
@@ -91,14 +86,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if let Some(path) = &args.program {
         std::process::exit(program(&machine, path, &args.arguments)?);
     }
-    let counts = if let Some(control) = args.control {
-        control.run(&machine, &args.checks)?
-    } else if args.selftests {
-        selftests::run(&machine, &source)?
-    } else if args.heap {
-        heap::run(&machine, if args.lose { LOSE } else { "" }, args.lose)?
-    } else {
-        checks::run(&machine, &checks::wanted(&args.checks)?, "", "")?.counts
+    let counts = match args.control {
+        _ if args.selftests => selftests::run(&machine, &source)?,
+        Some(Control::Lose) if args.heap => heap::run(&machine, "mteswap.lose=1", true)?,
+        Some(_) if args.heap => bail!("of the controls, --heap goes with lose alone"),
+        None if args.heap => heap::run(&machine, "", false)?,
+        Some(control) => control.run(&machine, &args.checks)?,
+        None => checks::run(&machine, &checks::wanted(&args.checks)?, "", "")?.counts,
     };
     eprintln!(
         "Linux {}, QEMU {}; {:.1} s",

@@ -48,9 +48,9 @@ struct Work {
 }
 
 /// Runs each program in a kernel that keeps tags; or, where it is told to lose them by
-/// `before`, expects each to die of that.
-pub(crate) fn run(machine: &Machine<'_>, before: &str, dies: bool) -> Result<Counts> {
-    let mut commands = format!("{before}\n{SWAP_ON}export {TAGGED}\n");
+/// `words`, expects each to die of that.
+pub(crate) fn run(machine: &Machine<'_>, words: &str, dies: bool) -> Result<Counts> {
+    let mut commands = format!("{SWAP_ON}export {TAGGED}\n");
     for work in &WORKS {
         commands += &format!("echo '{PROGRAM}{}'\n{}\n", work.name, work.command);
     }
@@ -62,7 +62,7 @@ pub(crate) fn run(machine: &Machine<'_>, before: &str, dies: bool) -> Result<Cou
     }
     put(&mut initrd, &packages(machine.cache)?)?;
     let what = format!("programs with a tagged heap in QEMU {}", machine.qemu.version);
-    let said = machine.boot(&what, &initrd, MEMORY_MIB, "", |_, _| {})?;
+    let said = machine.boot(&what, &initrd, MEMORY_MIB, words, |_, _| {})?;
     let log = machine.console();
     let log = log.display();
     let ran = programs(&said.lines);
