@@ -16,7 +16,7 @@ use std::{
     alloc::{self, Layout},
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     ptr::NonNull,
@@ -36,10 +36,17 @@ use mteswap::{
 
 const GRANULES: usize = Page4K::GRANULES;
 const TAG_BYTES: usize = Page4K::TAG_BYTES;
+/// Pages of a guest's memory, unless it is said: 64 GiB.
+const MEMORY: u64 = 1 << 24;
 type Tags = <Page4K as PageSize>::Words;
 
 #[derive(Parser)]
-#[command(about = "A VMM's snapshot of a guest's tags")]
+#[command(
+    about = "A VMM's snapshot of a guest's tags",
+    after_help = "Without a command, every tag map of tests/tags (or MTESWAP_TAG_MAPS) is saved and restored, \
+                  interrupted half way, and compared.\n\
+                  Until a result is whole it is NAME.partial; the same command goes on with that."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -59,6 +66,9 @@ enum Verb {
     Restore {
         snapshot: PathBuf,
         map: PathBuf,
+        /// Pages of the guest's memory: a snapshot with others is not this guest's
+        #[arg(long, default_value_t = MEMORY)]
+        pages: u64,
         /// Be interrupted after this many pages
         #[arg(long)]
         stop_after: Option<usize>,
@@ -70,9 +80,10 @@ fn main() -> ExitCode {
         None => every_map(),
         Some(Verb::Save { map, snapshot, stop_after }) => Guest::read(&map)
             .and_then(|guest| save(&guest, &snapshot, stop_after))
-            .map(|pages| println!("{pages} pages saved")),
-        Some(Verb::Restore { snapshot, map, stop_after }) => {
-            restore(&snapshot, &map, stop_after).map(|pages| println!("{pages} pages restored"))
+            .and_then(|pages| sizes(&map, &snapshot, pages, "saved")),
+        Some(Verb::Restore { snapshot, map, pages, stop_after }) => {
+            restore(&snapshot, &map, pages, stop_after)
+                .and_then(|pages| sizes(&map, &snapshot, pages, "restored"))
         }
     };
     match done {
@@ -81,6 +92,22 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What was done, and what it takes.
+fn sizes(map: &Path, snapshot: &Path, pages: usize, done: &str) -> Result<()> {
+    let (raw, packed) = (fs::metadata(map)?.len(), fs::metadata(snapshot)?.len());
+    let percent = packed as f64 * 100.0 / raw as f64;
+    println!("{pages} pages {done}; the snapshot has {packed} bytes, {percent:.1} % of {raw} raw");
+    Ok(())
+}
+
+/// What an interrupted run left behind; nothing where none was.
+fn left_behind(partial: &Path) -> Result<Vec<u8>> {
+    match fs::read(partial) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.with_context(|| format!("cannot read {}", partial.display())),
     }
 }
 
@@ -113,7 +140,7 @@ impl Guest {
 /// saved by this call.
 fn save(guest: &Guest, snapshot: &Path, stop_after: Option<usize>) -> Result<usize> {
     let partial = partial(snapshot);
-    let before = fs::read(&partial).unwrap_or_default();
+    let before = left_behind(&partial)?;
     let mut buffer = [0; room::<Page4K>()];
     let (mut writer, good) = match resume(guest, &before) {
         Err(Refused::Truncated) => (None, 0),
@@ -180,10 +207,10 @@ fn resume(guest: &Guest, bytes: &[u8]) -> Result<(Writer<Page4K>, usize), Refuse
 ///
 /// The records go into a store and the pages are filled from there, in order; a VMM would run
 /// the guest meanwhile and restore a page at its first fault.
-fn restore(snapshot: &Path, to: &Path, stop_after: Option<usize>) -> Result<usize> {
-    let store = load(snapshot).with_context(|| snapshot.display().to_string())?;
+fn restore(snapshot: &Path, to: &Path, pages: u64, stop_after: Option<usize>) -> Result<usize> {
+    let store = load(snapshot, pages).with_context(|| snapshot.display().to_string())?;
     let partial = partial(to);
-    let before = fs::read(&partial).unwrap_or_default();
+    let before = left_behind(&partial)?;
     let good = before.len() - before.len() % TAG_BYTES;
     for (frame, tags) in before.chunks_exact(TAG_BYTES).enumerate() {
         let mut wanted = Page4K::ZERO;
@@ -218,8 +245,8 @@ fn restore(snapshot: &Path, to: &Path, stop_after: Option<usize>) -> Result<usiz
     Ok(restored)
 }
 
-/// The records of a whole snapshot, by guest frame.
-fn load(snapshot: &Path) -> Result<TagStore<StdHost, Page4K>> {
+/// The records of a whole snapshot, by guest frame, of a guest of so many pages.
+fn load(snapshot: &Path, pages: u64) -> Result<TagStore<StdHost, Page4K>> {
     let bytes = fs::read(snapshot).context("cannot read it")?;
     let (mut reader, mut at) = Reader::<Page4K>::begin(Keys::GuestFrames, &bytes)?;
     let store = TagStore::new(StdHost);
@@ -228,6 +255,10 @@ fn load(snapshot: &Path) -> Result<TagStore<StdHost, Page4K>> {
         let item = reader.next(&bytes[at..], &mut tags);
         match item.with_context(|| format!("after byte {at}; nothing was restored"))? {
             Item::Record { key, used } => {
+                ensure!(
+                    key < pages,
+                    "frame {key} is not of a guest of {pages} pages (--pages); nothing was restored"
+                );
                 store.save(entry(key)?, &tags, AllocFlags::MAY_SLEEP)?;
                 at += used;
             }
@@ -306,8 +337,8 @@ fn there_and_back(map: &Path, snapshot: &Path, back: &Path) -> Result<u64> {
     file.set_len(file.metadata()?.len() - 1)?;
     let rest = save(&guest, snapshot, None)?;
     ensure!(rest <= guest.pages().len() - half + 1, "{rest} pages saved: it began anew");
-    ensure!(restore(snapshot, back, Some(half)).is_err(), "it was not interrupted");
-    restore(snapshot, back, None)?;
+    ensure!(restore(snapshot, back, MEMORY, Some(half)).is_err(), "it was not interrupted");
+    restore(snapshot, back, MEMORY, None)?;
     ensure!(fs::read(back)? == fs::read(map)?, "{} came back otherwise", map.display());
     Ok(fs::metadata(snapshot)?.len())
 }
@@ -322,7 +353,7 @@ fn refused(snapshot: &Path, work: &Path) -> Result<()> {
     let bad = work.join("bad.snapshot");
     for bytes in [&whole[..whole.len() / 2], &altered, b"\x7fELF", &[]] {
         fs::write(&bad, bytes)?;
-        match restore(&bad, &there, None) {
+        match restore(&bad, &there, MEMORY, None) {
             Ok(pages) => bail!("a bad snapshot gave {pages} pages"),
             Err(error) => println!("refused: {:#}", error.root_cause()),
         }
@@ -395,8 +426,8 @@ mod tests {
             assert!(save(&guest, &case.snapshot, Some(stop)).is_err());
             assert_eq!(save(&guest, &case.snapshot, None).unwrap(), 30 - stop);
             assert_eq!(fs::read(&case.snapshot).unwrap(), wanted);
-            assert!(restore(&case.snapshot, &case.back, Some(stop)).is_err());
-            assert_eq!(restore(&case.snapshot, &case.back, None).unwrap(), 30 - stop);
+            assert!(restore(&case.snapshot, &case.back, MEMORY, Some(stop)).is_err());
+            assert_eq!(restore(&case.snapshot, &case.back, MEMORY, None).unwrap(), 30 - stop);
             assert_eq!(fs::read(&case.back).unwrap(), fs::read(&case.map).unwrap());
         }
     }
@@ -409,7 +440,7 @@ mod tests {
         let wanted = fs::read(&case.snapshot).unwrap();
         for len in (0..wanted.len()).step_by(17) {
             fs::write(&case.snapshot, &wanted[..len]).unwrap();
-            assert!(restore(&case.snapshot, &case.back, None).is_err());
+            assert!(restore(&case.snapshot, &case.back, MEMORY, None).is_err());
             assert!(!case.back.exists() && !partial(&case.back).exists());
             fs::rename(&case.snapshot, partial(&case.snapshot)).unwrap();
             save(&guest, &case.snapshot, None).unwrap();
@@ -427,10 +458,32 @@ mod tests {
         assert_eq!(fs::read(partial(&one.snapshot)).unwrap(), before);
         save(&first, &one.snapshot, None).unwrap();
         save(&second, &other.snapshot, None).unwrap();
-        assert!(restore(&one.snapshot, &one.back, Some(12)).is_err());
-        let refused = restore(&other.snapshot, &one.back, None).unwrap_err().to_string();
+        assert!(restore(&one.snapshot, &one.back, MEMORY, Some(12)).is_err());
+        let refused = restore(&other.snapshot, &one.back, MEMORY, None).unwrap_err().to_string();
         assert!(refused.contains("not of this snapshot"), "{refused}");
         assert_eq!(fs::metadata(partial(&one.back)).unwrap().len(), 12 * TAG_BYTES as u64);
+    }
+
+    /// A key far outside of the guest's memory would make a map of any size.
+    #[test]
+    fn snapshot_of_a_larger_guest_is_refused_before_anything_is_written() {
+        let case = case(6);
+        let guest = Guest::read(&case.map).unwrap();
+        save(&guest, &case.snapshot, None).unwrap();
+        let refused = restore(&case.snapshot, &case.back, 29, None).unwrap_err();
+        assert!(format!("{refused:#}").contains("frame 29 is not of a guest of 29 pages"));
+        assert!(!case.back.exists() && !partial(&case.back).exists());
+        assert_eq!(restore(&case.snapshot, &case.back, 30, None).unwrap(), 30);
+    }
+
+    /// What cannot be read may be what an hour's work left: it is not begun anew over it.
+    #[test]
+    fn snapshot_whose_partial_cannot_be_read_is_left_alone() {
+        let case = case(7);
+        fs::create_dir(partial(&case.snapshot)).unwrap();
+        let guest = Guest::read(&case.map).unwrap();
+        let refused = save(&guest, &case.snapshot, None).unwrap_err().to_string();
+        assert!(refused.contains("cannot read"), "{refused}");
     }
 
     #[test]

@@ -225,11 +225,10 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Writes the tags of a record to `sink` if they are one tag, as most are.
     #[inline]
     pub(crate) fn read_one_tag(word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
-        // The code of a page of one tag is that tag.
-        let code = word.addr() as u64 >> 2;
-        let is_one_tag = is_inline(word) && code <= TAG_MASK;
+        // The code of a page of one tag is that tag, in the bits above the kind's.
+        let is_one_tag = word.addr() & !((TAG_MASK as usize) << 2) == INLINE;
         if is_one_tag {
-            let tags = code.wrapping_mul(EVERY_GRANULE);
+            let tags = (word.addr() as u64 >> 2).wrapping_mul(EVERY_GRANULE);
             (0..P::WORDS).for_each(|i| sink.set_word(i, tags));
         }
         is_one_tag

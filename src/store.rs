@@ -8,7 +8,7 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
-    index::{Index, Staged, Word},
+    index::{Index, Seen, Staged, Word},
     record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
@@ -106,8 +106,9 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any; allocates nothing, does not sleep.
     pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         match self.index.look_up(entry) {
-            Some(word) => self.restore_word(entry, word, tags),
-            None => self.walk_and_restore(entry, tags),
+            Seen::Word(word) => self.restore_word(entry, word, tags),
+            Seen::NoLeaf => false,
+            Seen::Nothing => self.walk_and_restore(entry, tags),
         }
     }
 
@@ -131,10 +132,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         word: Word,
         tags: &mut (impl TagSink + ?Sized),
     ) -> bool {
-        if word.is_null() {
-            false
-        } else if Records::<H, P>::read_one_tag(word, tags) {
+        // The usual case first; no word is none of one tag.
+        if Records::<H, P>::read_one_tag(word, tags) {
             true
+        } else if word.is_null() {
+            false
         } else if is_inline(word) {
             self.read(word, tags)
         } else {

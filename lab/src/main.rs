@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use mteswap_lab as lab;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "The race laboratory")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The race laboratory")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -18,13 +18,16 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::model::{
-    CPUS, Machine, Size,
-    device::DeviceKind,
-    fault::tag_pattern,
-    frame::Frame,
-    table::Mm,
-    variant::{self, Variant},
+use crate::{
+    model::{
+        CPUS, Machine, Size,
+        device::DeviceKind,
+        fault::tag_pattern,
+        frame::Frame,
+        table::Mm,
+        variant::{self, Variant},
+    },
+    verdict,
 };
 
 /// Words of a page that matter: the counter, and the page's number.
@@ -132,6 +135,8 @@ fn check(args: &Args, variant: &Variant, rounds: u64, wanted: bool) -> Result<bo
         begun.elapsed().as_secs_f32(),
         if wanted { " (the control: it has to lose some)" } else { "" }
     );
+    // Threads of the machine show what the pin is for, and that tags come with their data.
+    verdict("PIN-8 HOOK-2", &format!("stress {}", variant.name), held);
     Ok(held)
 }
 

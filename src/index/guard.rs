@@ -82,20 +82,23 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
     }
 
-    /// [`take`](Self::take) and unlock, but `None`, with nothing taken, where the leaf holds one
-    /// record, or one pin, and no more.
+    /// [`take`](Self::take) and unlock, but null for a small word of a narrow leaf, and `None`,
+    /// with nothing taken, where the leaf holds one record, or one pin, and no more.
     #[inline]
     pub(super) fn take_but_last(self, position: u64) -> Option<Word> {
         let left = self.count().wrapping_sub(1);
-        let taken = (left != 0).then(|| {
-            let old = self.leaf.swap(position, core::ptr::null_mut());
-            if !old.is_null() {
-                self.node.count(self.position).store(left, Ordering::Relaxed);
-            }
-            old
-        });
+        if left == 0 {
+            self.unlock();
+            return None;
+        }
+        let old = self.leaf.swap(position, core::ptr::null_mut());
+        if !old.is_null() {
+            self.node.count(self.position).store(left, Ordering::Relaxed);
+        }
+        // Known before the word is: nothing in a narrow leaf is to be let go of.
+        let word = if self.leaf.is_wide() { old } else { core::ptr::null_mut() };
         self.unlock();
-        taken
+        Some(word)
     }
 
     /// [`replace`](Self::replace) by a word that is not null, and unlock; `None`, with

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::node::Node;
+use super::node::{Node, below};
 use crate::{
     host::Host,
     sync::{AtomicPtr, Ordering},
@@ -11,7 +11,11 @@ use crate::{
 /// Places for hints, each for 4096 entries: 8 GiB of 4 KiB pages before two nodes share a
 /// place and one of them is found by walking. A model of all interleavings has two places, so
 /// that nodes share them.
-const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 512 };
+const PLACES: usize = 1 << PLACES_LOG2;
+const PLACES_LOG2: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 9 };
+/// Takes a position to its place, in the upper bits of the product: one bit puts offsets in their
+/// order, 4096 to a place, the other each type's a quarter of the places on from the last one's.
+const FACTOR: u64 = 1 << (52 - PLACES_LOG2) | 1 << 4;
 
 /// The node last linked above the leaves of each of many stretches of positions.
 ///
@@ -49,11 +53,11 @@ impl<H: Host> Hints<H> {
     }
 
     fn place(&self, position: u64) -> &AtomicPtr<Node<H>> {
-        // Offsets in their order, 4096 to a place, each type's a quarter of the places on
-        // from the last one's.
-        let number = (position >> 12 ^ position >> 50) as usize % PLACES;
+        // What is multiplied is the node's position, so that all below one node share its place.
+        let node = position & !below(1);
+        let number = node.wrapping_mul(FACTOR) >> (u64::BITS - PLACES_LOG2);
         let [first, ..] = &self.nodes;
-        // In bounds by the remainder.
-        self.nodes.get(number).unwrap_or(first)
+        // In bounds by the shift.
+        self.nodes.get(number as usize).unwrap_or(first)
     }
 }

@@ -134,7 +134,7 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    fn is_wide(self) -> bool {
+    pub(super) fn is_wide(self) -> bool {
         self.marked.addr().get() & WIDE != 0
     }
 

@@ -55,6 +55,16 @@ pub(crate) struct Index<H: Host> {
 #[repr(align(64))]
 struct OwnLine<T>(T);
 
+/// What a look at an entry saw where its hint leads.
+pub(crate) enum Seen {
+    /// Its word, or null.
+    Word(Word),
+    /// That it has none, nor a leaf for one.
+    NoLeaf,
+    /// Nothing to believe: a walk finds out.
+    Nothing,
+}
+
 /// The nodes that one insertion may need: those down to its leaf, and those the tree
 /// grows by.
 const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
@@ -74,26 +84,30 @@ impl<H: Host> Index<H> {
     /// The word of `entry`, or null. Takes no lock, writes nothing.
     #[inline]
     pub(crate) fn get(&self, entry: SwapEntry) -> Word {
-        self.look_up(entry).unwrap_or_else(|| self.walk_to(entry.raw()))
+        match self.look_up(entry) {
+            Seen::Word(word) => word,
+            Seen::NoLeaf => core::ptr::null_mut(),
+            Seen::Nothing => self.walk_to(entry.raw()),
+        }
     }
 
-    /// As [`get`](Self::get), but `None` where that would have to walk.
+    /// As [`get`](Self::get), but without a walk.
     #[inline]
-    pub(crate) fn look_up(&self, entry: SwapEntry) -> Option<Word> {
+    pub(crate) fn look_up(&self, entry: SwapEntry) -> Seen {
         let position = entry.raw();
-        let Some(node) = self.memory.hinted(position) else { return Some(core::ptr::null_mut()) };
+        let Some(node) = self.memory.hinted(position) else { return Seen::NoLeaf };
         // Acquire on all, and in this order: see `Visit::valid`.
         let version = node.version.load(Ordering::Acquire);
         if !node.is_above(position) {
-            return None;
+            return Seen::Nothing;
         }
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        if child.0.is_null() {
-            return Some(core::ptr::null_mut());
-        }
+        let Some(leaf) = child.leaf(&self.memory) else {
+            return if child.0.is_null() { Seen::NoLeaf } else { Seen::Nothing };
+        };
         // Acquire: what the word refers to was stored before it, too.
-        let word = child.leaf(&self.memory)?.load(position, Ordering::Acquire);
-        Visit::keyed(node, child, version).valid().then_some(word)
+        let word = leaf.load(position, Ordering::Acquire);
+        if Visit::keyed(node, child, version).valid() { Seen::Word(word) } else { Seen::Nothing }
     }
 
     /// Takes the word of `entry` out; null where there is none.
@@ -106,8 +120,8 @@ impl<H: Host> Index<H> {
         leaf.map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
     }
 
-    /// As [`take`](Self::take), but `None`, with nothing taken, where that would have to walk,
-    /// to wait, or to unlink the leaf.
+    /// As [`take`](Self::take), but a small word is not returned, and `None`, with nothing
+    /// taken, where that would have to walk, to wait, or to unlink the leaf.
     #[inline]
     pub(crate) fn take_known(&self, entry: SwapEntry) -> Option<Word> {
         let position = entry.raw();
@@ -117,10 +131,10 @@ impl<H: Host> Index<H> {
         }
         // Acquire: see `Visit::valid`.
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        if child.0.is_null() {
-            return Some(core::ptr::null_mut());
-        }
-        self.lock(node, child.leaf(&self.memory)?, position)?.take_but_last(position)
+        let Some(leaf) = child.leaf(&self.memory) else {
+            return child.0.is_null().then_some(core::ptr::null_mut());
+        };
+        self.lock(node, leaf, position)?.take_but_last(position)
     }
 
     /// The leaf of `position`, where its hint leads there, and the node above it.

@@ -49,6 +49,16 @@ impl Idle {
     pub(super) const NONE: Self = Self(NIL);
 }
 
+/// What an [`update`](Map::update) leaves to be done, with the lock let go of.
+#[must_use]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changed {
+    /// Slots that are being freed.
+    pub(super) idle: Idle,
+    /// A mark is gone that someone waits for.
+    pub(super) wake: bool,
+}
+
 impl<H: Host> Map<H> {
     /// All slots free. [`Error::Invalid`] where there are none, or too many to number.
     pub(super) fn new(host: H, slots: usize) -> Result<Self> {
@@ -216,18 +226,19 @@ impl<H: Host> Map<H> {
         run: Range<u32>,
         change: impl Fn(State) -> Result<State>,
         folio: u32,
-    ) -> Result<Idle> {
+    ) -> Result<Changed> {
         for index in run.clone() {
             change(self.state(index))?;
         }
-        let mut idle = Idle::NONE;
+        let mut changed = Changed { idle: Idle::NONE, wake: false };
         // From the end on, so that the list is in ascending order.
         for index in run.rev() {
             let was = self.slot(index);
             let state = change(was.state)?;
+            changed.wake |= was.state.is_waited_for() && !state.is_waited_for();
             if state.is_idle() {
-                self.set(index, State::FREEING, idle.0);
-                idle = Idle(index);
+                self.set(index, State::FREEING, changed.idle.0);
+                changed.idle = Idle(index);
             } else if was.state.is_cached() == state.is_cached() {
                 self.set(index, state, was.link);
             } else {
@@ -235,7 +246,15 @@ impl<H: Host> Map<H> {
                 self.set(index, state, folio);
             }
         }
-        Ok(idle)
+        Ok(changed)
+    }
+
+    /// Notes that someone waits for the mark of a slot; false where it has none.
+    pub(super) fn wait(&mut self, index: u32) -> bool {
+        let slot = self.slot(index);
+        let Some(state) = slot.state.wait() else { return false };
+        self.set(index, state, slot.link);
+        true
     }
 
     /// The first run of neighbours of `idle`, and the rest.

@@ -39,7 +39,7 @@ mod pin;
 mod slot;
 mod state;
 
-use map::{Idle, Map};
+use map::{Changed, Idle, Map};
 pub use pin::{FolioId, Keeper, NoSwap, SwapCache, SwapPin};
 pub use slot::{RestoredSlot, SlotRef};
 
@@ -77,7 +77,7 @@ pub struct Swap<H: Host, F: SlotsFreed> {
     ty: SwapType,
     slots: EntryRange,
     map: Lock<H, Map<H>>,
-    /// Each is changed after a mark was dropped, and then woken (PIN-7).
+    /// Each is changed after a mark was dropped that someone waits for, and then woken (PIN-7).
     queues: [AtomicU32; QUEUES],
 }
 
@@ -180,7 +180,7 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     /// [`Error::NoEntry`] where one is free or bad, [`Error::Invalid`] where one has references
     /// or is not of this area. Nothing was changed.
     pub fn shmem_alloc(&self, range: EntryRange) -> Result<()> {
-        self.change(range, state::State::shmem, 0)
+        self.change(range, state::State::shmem, 0).map(|_| ())
     }
 
     /// The references to a slot, the mark not counted; a shmem slot has one.
@@ -225,29 +225,34 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         EntryRange::new(SwapEntry::new(self.ty, run.start.into())?, run.len())
     }
 
-    /// Changes all slots of `range` or none, and frees those left with nothing.
+    /// Changes all slots of `range` or none, and frees those left with nothing. True if a mark
+    /// went that someone waits for.
     fn change(
         &self,
         range: EntryRange,
         change: impl Fn(state::State) -> Result<state::State>,
         folio: u32,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let run = self.run(range)?;
-        let idle = self.map.lock(&self.host).update(run, change, folio)?;
-        self.free(idle);
-        Ok(())
+        let (next, wake) = {
+            let mut map = self.map.lock(&self.host);
+            let Changed { idle, wake } = map.update(run, change, folio)?;
+            (map.next_run(idle), wake)
+        };
+        self.free(next);
+        Ok(wake)
     }
 
     /// Drops the records of slots that are being freed, with no lock held, and only then gives
     /// the slots back (HOOK-3).
-    fn free(&self, mut idle: Idle) {
-        while idle != Idle::NONE {
-            let Some((run, rest)) = self.map.lock(&self.host).next_run(idle) else { return };
+    fn free(&self, mut next: Option<(Range<u32>, Idle)>) {
+        while let Some((run, rest)) = next {
             if let Ok(range) = self.range(run.clone()) {
                 self.freed.slots_freed(range);
             }
-            self.map.lock(&self.host).finish(run);
-            idle = rest;
+            let mut map = self.map.lock(&self.host);
+            map.finish(run);
+            next = map.next_run(rest);
         }
     }
 
@@ -263,13 +268,14 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
         if (first ^ last) >> CLUSTER.trailing_zeros() != 0 {
             return Err(Error::Invalid);
         }
-        self.change(range, state::State::prepare, keeper.to_link())
+        self.change(range, state::State::prepare, keeper.to_link()).map(|_| ())
     }
 
     fn swapcache_clear(&self, range: EntryRange) {
-        if self.change(range, state::State::clear, 0).is_err() {
-            self.host.warn(Warning::BadCacheClear);
-            return;
+        match self.change(range, state::State::clear, 0) {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(_) => return self.host.warn(Warning::BadCacheClear),
         }
         // Outside of the lock, after the marks are gone: see `swapcache_wait`. Neighbours use
         // different queues, so a range of QUEUES slots uses all.
@@ -284,10 +290,12 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
         let run = self.run(EntryRange::new(entry, 1)?)?;
         let queue = self.queue(entry).ok_or(Error::Invalid)?;
         loop {
-            // First the word, then the mark. If the mark is there, it is dropped later, and the
-            // word changed after that: `wait` finds it changed, or is woken. No wake-up is lost.
+            // First the word, then the note that someone waits, if the mark is there still. Who
+            // drops it finds the note under the lock and changes the word after that: `wait`
+            // finds it changed, or is woken. No wake-up is lost, and where nobody waits, no word
+            // is written that others' pins share.
             let seen = queue.load(Ordering::Acquire);
-            if !self.map.lock(&self.host).state(run.start).is_cached() {
+            if !self.map.lock(&self.host).wait(run.start) {
                 return Ok(());
             }
             self.host.wait(queue, seen);

@@ -4,9 +4,9 @@ use crate::error::{Error, Result};
 
 /// A slot's word in the map.
 ///
-/// | bits | 31 | 30 | 29 | 28 | 27 | 26..24 | 23..0 |
-/// |---|---|---|---|---|---|---|---|
-/// | in use | 0 | cache mark | bad | shmem | being freed | 0 | count |
+/// | bits | 31 | 30 | 29 | 28 | 27 | 26, 25 | 24 | 23..0 |
+/// |---|---|---|---|---|---|---|---|---|
+/// | in use | 0 | cache mark | bad | shmem | being freed | 0 | waited for | count |
 /// | on the free list | 1 | previous slot of the list, 31 bits |||||
 /// | never used | 0 | all 0 |||||
 ///
@@ -20,6 +20,8 @@ const CACHE: u32 = 1 << 30;
 const BAD: u32 = 1 << 29;
 const SHMEM: u32 = 1 << 28;
 const FREEING: u32 = 1 << 27;
+/// Someone waits for the mark to go, or did: whoever drops it wakes. Only beside the mark.
+const WAITED: u32 = 1 << 24;
 /// The highest count; more sharers get [`Error::NoMemory`], as Linux answers where it has no
 /// page for a continued count.
 pub(super) const COUNT_MAX: u32 = (1 << 24) - 1;
@@ -95,7 +97,17 @@ impl State {
 
     /// The mark dropped (`swapcache_clear`); [`Error::NoEntry`] where there is none.
     pub(super) fn clear(self) -> Result<Self> {
-        if self.is_cached() { Ok(Self(self.0 & !CACHE)) } else { Err(Error::NoEntry) }
+        if self.is_cached() { Ok(Self(self.0 & !(CACHE | WAITED))) } else { Err(Error::NoEntry) }
+    }
+
+    /// Waited for from now on; nothing where there is no mark to wait for.
+    pub(super) fn wait(self) -> Option<Self> {
+        self.is_cached().then_some(Self(self.0 | WAITED))
+    }
+
+    /// Whoever drops the mark has to wake someone.
+    pub(super) const fn is_waited_for(self) -> bool {
+        self.0 & (LISTED | WAITED) == WAITED
     }
 
     /// One reference less (`swap_free`); [`Error::NoEntry`] where there is none (PIN-4).

@@ -3,8 +3,13 @@
 
 mod boot;
 mod expect;
+mod refuse;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+
+pub(crate) use boot::TARGET;
 
 use crate::{results, steps::Steps};
 
@@ -27,9 +32,18 @@ pub(crate) struct Args {
     /// Restore no tags: the guests notice, and this fails
     #[arg(long)]
     lose_tags: bool,
+    /// Mask no interrupts in locks: a handler spins for one that its own CPU holds, and this fails
+    #[arg(long)]
+    unmasked_lock: bool,
     /// Let the swap device fail: one sector once, another always
     #[arg(long)]
     device_error: bool,
+    /// Boot on machines that will not do, QEMU 7.2's among them: each is refused in one line
+    #[arg(long, exclusive = true)]
+    refusals: bool,
+    /// The QEMU to boot under, however old
+    #[arg(long, value_name = "PROGRAM")]
+    qemu: Option<PathBuf>,
 }
 
 pub(crate) fn run(mut args: Args) -> Result<()> {
@@ -38,7 +52,12 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         args.epochs = 1;
     }
     let images = boot::build()?;
+    if args.refusals {
+        return refuse::check(&images);
+    }
     let counts = boot::boot(&images, &args)?;
+    // It has to hang, which is an error already.
+    ensure!(!args.unmasked_lock, "locks mask no interrupts, and nothing hung: no handler met one");
     println!("{}", counts.table());
     let mut steps = Steps::new(results::folder())?;
     for (name, holds, why) in expect::checks(&counts, &args)? {

@@ -1,9 +1,11 @@
 //! The C library where programs look for it: `cargo xtask lib --prefix DIR`, and the check that
 //! pkg-config finds it there.
 //!
-//! Not through cargo-c: that makes a shared library of what cargo builds, and here cargo's
-//! archive is not yet the library. It is linked partially, so that only the exports are
-//! global, and the hosted hooks beside it are C.
+//! Not through cargo-c, which installs what cargo makes of a crate. Of `ffi` that would be a shared
+//! library with the exports and no more (tried: `cargo rustc --crate-type cdylib`), but without
+//! the hosted hooks, which are C; and an archive of 301 members with 440 global symbols, of `core`
+//! and of the compiler's helpers, where ours is linked to one object whose exports and hooks alone
+//! are global. There would be two libraries by one name.
 
 use std::{
     fs,

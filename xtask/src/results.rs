@@ -80,7 +80,8 @@ pub(crate) fn begin() -> Result<()> {
 /// The source changed last, of all that can change a result.
 pub(crate) fn newest_source() -> Result<(PathBuf, SystemTime)> {
     let mut newest = (root(), SystemTime::UNIX_EPOCH);
-    let roots = ["src", "ffi", "include", "kunit", "tests", "build.rs", "Cargo.toml", "Cargo.lock"];
+    let roots =
+        ["src", "ffi", "include", "kunit", "tests", "lab", "build.rs", "Cargo.toml", "Cargo.lock"];
     let mut waiting: Vec<PathBuf> = roots.iter().map(|name| root().join(name)).collect();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {

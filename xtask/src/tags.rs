@@ -47,6 +47,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         draw::rows(&mut out, map, rows)?;
         Statistics::of(&map.pages).print(&mut out)
     });
+    let shown = shown.and_then(|()| match maps.len() {
+        1 => Ok(()),
+        many => {
+            writeln!(out, "{many} maps together:")?;
+            Statistics::of(maps.iter().flat_map(|map| &map.pages)).print(&mut out)
+        }
+    });
     match shown.and_then(|()| out.flush()) {
         // `| head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -126,9 +133,10 @@ struct Format {
 }
 
 impl Statistics {
-    fn of(pages: &[Page]) -> Self {
-        let mut statistics = Self { pages: pages.len(), ..Self::default() };
+    fn of<'a>(pages: impl IntoIterator<Item = &'a Page>) -> Self {
+        let mut statistics = Self::default();
         for page in pages {
+            statistics.pages += 1;
             statistics.runs.push(runs(page).count());
             for (_, len, tag) in runs(page) {
                 statistics.tags[usize::from(tag)] += len;

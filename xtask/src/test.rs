@@ -5,10 +5,13 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    deps, install, lint, maps, readme, results,
+    deps,
+    hypervisor::TARGET,
+    install, lab, lint, maps, readme, results,
     run::root,
     semantics,
     steps::{Prints, Steps},
+    toolchain::Toolchain,
 };
 
 #[derive(clap::Args)]
@@ -63,12 +66,23 @@ pub(crate) fn suites(steps: &mut Steps, quick: bool) -> Result<()> {
         cargo(&["test", "--manifest-path", "examples/template/Cargo.toml"])
             .args(["--target-dir", "target/template"]),
     );
+    // What it is for: a kernel.
+    steps.command(
+        "template, bare metal",
+        Prints::Words,
+        Toolchain::new(Some(TARGET))?
+            .cargo_with_alloc("build")
+            .args(["--quiet", "--manifest-path", "examples/template/Cargo.toml"])
+            .args(["--target-dir", "target/bare"])
+            .current_dir(root()),
+    );
     // Optimised code frees and zeroes differently (TAG-12), and races differently.
     steps.command(
         "tests release",
         Prints::Libtest,
         cargo(&["test", "--release", "--tests", "--no-fail-fast"]).args(["--package", "mteswap"]),
     );
+    lab::short(steps)?;
     let xtask = std::env::current_exe()?;
     steps.command("mte", Prints::Libtest, Command::new(&xtask).arg("test-mte"));
     steps.command("kunit", Prints::Ktap, Command::new(&xtask).arg("kunit"));

@@ -48,28 +48,39 @@ impl Toolchain {
 
     /// `cargo build` for the target, `core` included where nobody ships it.
     pub(crate) fn cargo_build(&self) -> Command {
-        self.cargo("core")
+        self.cargo("build", "core")
     }
 
-    /// As [`cargo_build`](Self::cargo_build), for programs that bring an allocator.
-    pub(crate) fn cargo_build_with_alloc(&self) -> Command {
-        self.cargo("core,alloc")
+    /// Sees to it that there is a clippy of this toolchain's.
+    pub(crate) fn need_clippy(&self) -> Result<()> {
+        if self.debian {
+            return deps::need_file(Path::new("/usr/bin/cargo-clippy"), "rust-web-clippy");
+        }
+        deps::need_components()
     }
 
-    fn cargo(&self, crates: &str) -> Command {
+    /// `cargo VERB` for programs that bring an allocator: `build`, `clippy` or `doc`.
+    pub(crate) fn cargo_with_alloc(&self, verb: &str) -> Command {
+        self.cargo(verb, "core,alloc")
+    }
+
+    fn cargo(&self, verb: &str, crates: &str) -> Command {
         let mut command = if self.debian {
-            let mut command = Command::new("/usr/bin/cargo");
+            // Cargo would look for its clippy in PATH, where another's may be.
+            let clippy = if verb == "clippy" { "-clippy" } else { "" };
+            let mut command = Command::new(format!("/usr/bin/cargo{clippy}"));
             // Of a cargo and a rustc of different makes, neither takes the other's sources.
             command
+                .env("CARGO", "/usr/bin/cargo")
                 .env("RUSTC", "/usr/bin/rustc")
+                .env("RUSTDOC", "/usr/bin/rustdoc")
                 .env("RUSTC_BOOTSTRAP", "1")
-                .env_remove("RUSTUP_TOOLCHAIN")
-                .env_remove("CARGO");
+                .env_remove("RUSTUP_TOOLCHAIN");
             command
         } else {
             Command::new("cargo")
         };
-        command.arg("build");
+        command.arg(verb);
         if let Some(target) = &self.target {
             command.args(["--target", target]);
         }

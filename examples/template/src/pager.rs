@@ -53,7 +53,7 @@ impl<'a, K: Kernel> Pager<'a, K> {
     /// nobody writes to the page meanwhile: its mapping is invalid, its TLB entries are gone.
     ///
     /// # Errors
-    /// The page is in memory still.
+    /// The page is in memory still; or, [`PageError::Again`], another CPU has moved it meanwhile.
     pub fn page_out(&self, pte: &impl Pte) -> core::result::Result<(), PageError> {
         let PteValue::Present(frame) = pte.locked(|value| *value) else { return Ok(()) };
         // The pin goes on every way out; a slot without a reference goes with it.
@@ -66,15 +66,24 @@ impl<'a, K: Kernel> Pager<'a, K> {
         if !K::device_write(slot.first().offset(), data) {
             return Err(PageError::Device);
         }
-        // The reference is the PTE's from here on.
-        let entry = self.swap.duplicate(slot.first())?.into_entry();
-        pte.locked(|value| *value = PteValue::Swapped(entry));
+        let reference = self.swap.duplicate(slot.first())?;
+        pte.locked(|value| {
+            if *value != PteValue::Present(frame) {
+                reference.discard();
+                return Err(PageError::Again);
+            }
+            // The reference is the PTE's from here on.
+            *value = PteValue::Swapped(reference.into_entry());
+            Ok(())
+        })?;
         drop(pin);
         K::dealloc_frame(frame);
         Ok(())
     }
 
-    /// Brings the page of `pte` back: the fault handler (PIN-5).
+    /// Brings the page of `pte` back: the fault handler (PIN-5). A page that was not tagged comes
+    /// back so; where its PTE maps it tagged from now on, [`page::sync`](mteswap::page::sync) clears
+    /// its tags before that can be seen (FLAG-6).
     ///
     /// # Errors
     /// The page is in its slot still, tags and all.

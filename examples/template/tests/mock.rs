@@ -233,6 +233,33 @@ fn a_device_error_leaves_every_page_where_it_was() {
     });
 }
 
+/// The PTE changes while the page is on its way to the device: nothing of the newer one's is
+/// touched, and neither slot nor record is left.
+#[test]
+fn a_page_that_moved_while_it_was_written_is_not_replaced() {
+    /// One whose owner gets the page another frame after it was first looked at.
+    struct Moving<'a>(&'a Entry, Cell<bool>);
+    impl Pte for Moving<'_> {
+        fn locked<R>(&self, change: impl FnOnce(&mut PteValue) -> R) -> R {
+            if self.1.replace(true) {
+                *self.0.0.lock().unwrap() = PteValue::Present(Machine::alloc_frame().unwrap());
+            }
+            self.0.locked(change)
+        }
+    }
+    with_pages(2, |store, pager, ptes| {
+        pager.page_in(&ptes[0]).unwrap();
+        let before = ptes[0].frame().unwrap();
+        let moving = Moving(&ptes[0], Cell::new(false));
+        assert_eq!(pager.page_out(&moving), Err(PageError::Again));
+        let after = ptes[0].frame().unwrap();
+        assert_ne!(before, after);
+        assert_eq!(store.stats().entries, 1);
+        assert!(!FREE.lock().unwrap().contains(&before));
+        Machine::dealloc_frame(before);
+    });
+}
+
 #[test]
 fn without_a_free_frame_a_page_stays_out_until_there_is_one() {
     with_pages(FRAMES + 1, |_, pager, ptes| {

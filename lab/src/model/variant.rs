@@ -68,6 +68,25 @@ pub struct Variant {
     pub race: Option<Race>,
 }
 
+impl Variant {
+    /// The rules that its check holds: where nothing may be found, all those that the races of
+    /// history break, and the pin of 7.0 where it has that.
+    pub fn rules(&self) -> String {
+        if let Some(race) = &self.race {
+            return race.rules.to_owned();
+        }
+        let mut rules: Vec<_> = VARIANTS
+            .iter()
+            .filter_map(|variant| variant.race.as_ref())
+            .flat_map(|race| race.rules.split(' '))
+            .chain((self.order.pinning == Pinning::Folio).then_some("PIN-10"))
+            .collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules.join(" ")
+    }
+}
+
 /// What goes wrong in an order, and where to look for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Race {

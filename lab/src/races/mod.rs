@@ -19,7 +19,10 @@ use self::{
     explore::{Run, explore, replay},
     scenario::{SCENARIOS, Scenario},
 };
-use crate::model::variant::{self, Race, VARIANTS, Variant};
+use crate::{
+    model::variant::{self, Race, VARIANTS, Variant},
+    verdict,
+};
 
 /// Failing schedules compared for the picture: the one that is easiest to follow is shown.
 const CANDIDATES: usize = 60;
@@ -93,6 +96,7 @@ pub fn run(args: &Args) -> Result<bool> {
             Some(race) => find(args, variant, race, seed)?,
             None => find_none(args, variant, seed)?,
         };
+        verdict(&variant.rules(), variant.name, held);
         *if held { &mut totals.passed } else { &mut totals.failed } += 1;
     }
     println!("{} passed, {} failed, 0 skipped", totals.passed, totals.failed);

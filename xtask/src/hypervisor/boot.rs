@@ -20,11 +20,14 @@ use crate::{
     toolchain::Toolchain,
 };
 
-const TARGET: &str = "aarch64-unknown-none-softfloat";
-/// Without a line for so long, it hangs.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// The machine it is for.
+pub(crate) const BOARD: &str = "virt,virtualization=on,mte=on,gic-version=3";
+/// Without a line for so long, it hangs; and where it has to, so long is enough.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE_WHERE_IT_MUST: Duration = Duration::from_secs(30);
 /// Bytes of the swap device: more than both guests' pages.
-const DEVICE: u64 = 4 << 20;
+pub(crate) const DEVICE: u64 = 4 << 20;
 /// Sectors of a page on it.
 const SECTORS: u64 = 8;
 /// Slots that fail: the first is used early, and the second, too.
@@ -33,8 +36,18 @@ const FAILS_ALWAYS: u64 = 10;
 
 pub(crate) struct Images {
     folder: PathBuf,
-    hypervisor: PathBuf,
-    guest: PathBuf,
+    pub(crate) hypervisor: PathBuf,
+    pub(crate) guest: PathBuf,
+}
+
+impl Images {
+    /// An empty swap device of so many bytes.
+    pub(crate) fn device(&self, name: &str, bytes: u64) -> Result<PathBuf> {
+        let device = self.folder.join(name);
+        let context = || format!("cannot write {}", device.display());
+        File::create(&device).and_then(|file| file.set_len(bytes)).with_context(context)?;
+        Ok(device)
+    }
 }
 
 /// What the hypervisor counted, by name.
@@ -67,7 +80,7 @@ pub(crate) fn build() -> Result<Images> {
         |what: &str| format!("CARGO_TARGET_{}_{what}", TARGET.to_uppercase().replace('-', "_"));
     run::run(
         toolchain
-            .cargo_build_with_alloc()
+            .cargo_with_alloc("build")
             .args(["--quiet", "--release", "--manifest-path"])
             .arg(root().join("examples/hypervisor/Cargo.toml"))
             .arg("--target-dir")
@@ -93,14 +106,14 @@ pub(crate) fn build() -> Result<Images> {
 /// # Errors
 /// Where it hangs, panics, or ends early.
 pub(crate) fn boot(images: &Images, args: &Args) -> Result<Counts> {
-    let qemu = Qemu::find(&Cache::open()?)?;
-    let device = images.folder.join("swap.img");
-    let file =
-        File::create(&device).with_context(|| format!("cannot write {}", device.display()))?;
-    file.set_len(DEVICE)?;
+    let qemu = match &args.qemu {
+        Some(program) => Qemu::named(program)?,
+        None => Qemu::find(&Cache::open()?)?,
+    };
+    let device = images.device("swap.img", DEVICE)?;
     let mut command = qemu.command();
     command
-        .args(["-M", "virt,virtualization=on,mte=on", "-cpu", "max", "-smp", "2", "-m", "128"])
+        .args(["-M", BOARD, "-cpu", "max", "-smp", "2", "-m", "128"])
         .args(["-nographic", "-no-reboot", "-nic", "none"])
         .arg("-kernel")
         .arg(&images.hypervisor)
@@ -110,7 +123,8 @@ pub(crate) fn boot(images: &Images, args: &Args) -> Result<Counts> {
         .args(["-blockdev", &blockdev(&device.display().to_string(), args.device_error)])
         .args(["-device", "virtio-blk-device,drive=swap"]);
     let step = Step::begin(&format!("two guests under QEMU {}", qemu.version));
-    let lines = watch(&mut command, args.epochs, &step)?;
+    let patience = if args.unmasked_lock { PATIENCE_WHERE_IT_MUST } else { PATIENCE };
+    let lines = watch(&mut command, args.epochs, patience, &step)?;
     let log = images.folder.join("console.log");
     fs::write(&log, lines.join("\n"))?;
     let counts = read(&lines).with_context(|| format!("console in {}", log.display()))?;
@@ -126,11 +140,14 @@ fn options(args: &Args) -> String {
     if args.lose_tags {
         options.push_str(" lose-tags");
     }
+    if args.unmasked_lock {
+        options.push_str(" unmasked-lock");
+    }
     options
 }
 
 /// The swap device; for `failing`, behind QEMU's blkdebug.
-fn blockdev(path: &str, failing: bool) -> String {
+pub(crate) fn blockdev(path: &str, failing: bool) -> String {
     // Commas are doubled in QEMU's options.
     let path = path.replace(',', ",,");
     if !failing {
@@ -151,7 +168,12 @@ fn blockdev(path: &str, failing: bool) -> String {
 }
 
 /// Runs `command` to its end and returns the lines it printed.
-fn watch(command: &mut Command, epochs: u64, step: &Step) -> Result<Vec<String>> {
+pub(crate) fn watch(
+    command: &mut Command,
+    epochs: u64,
+    patience: Duration,
+    step: &Step,
+) -> Result<Vec<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -168,7 +190,7 @@ fn watch(command: &mut Command, epochs: u64, step: &Step) -> Result<Vec<String>>
     });
     let mut lines = Vec::new();
     loop {
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(patience) {
             Ok(line) => {
                 let line = line.trim_end().to_owned();
                 if let Some(epoch) = line.strip_prefix("progress ") {

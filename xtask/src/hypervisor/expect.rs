@@ -36,6 +36,7 @@ pub(crate) fn checks(counts: &Counts, args: &Args) -> Result<Vec<Check>> {
     // A slot that cannot be read is kept from use; it has no page.
     let bad = counts.get("slots_left")?;
     equal("a record for each slot in use", "records", counts.get("slots_used")? - bad)?;
+    equal("handlers found what they saved", "interrupt_mismatches", 0)?;
     equal("no record is left", "records_left", 0)?;
     equal("no payload is left", "payload_bytes_left", 0)?;
     equal("every byte is accounted for", "bytes_unaccounted", 0)?;
@@ -66,6 +67,8 @@ pub(crate) fn checks(counts: &Counts, args: &Args) -> Result<Vec<Check>> {
         ("sharers wrote", "copies", args.epochs),
         ("swapped-out pages were shared", "shared_slots", args.epochs),
         ("shared pages left without a write", "clean_drops", 1),
+        ("handlers ran within calls of the store", "interrupts_in_store", 100),
+        ("handlers saved", "interrupt_saves", 100),
     ] {
         let found = counts.get(count)?;
         checks.push((name, found >= least, format!("{count}: {found}, at least {least} expected")));

@@ -34,7 +34,7 @@ impl Qemu {
     /// One line, where none is to be had or the one named is too old.
     pub(crate) fn find(cache: &Cache) -> Result<Self> {
         if let Some(named) = std::env::var_os("MTESWAP_QEMU") {
-            let qemu = Self::at(PathBuf::from(named), None)?;
+            let qemu = Self::named(Path::new(&named))?;
             let (program, version) = (qemu.program.display(), &qemu.version);
             ensure!(
                 qemu.is_new_enough(),
@@ -49,7 +49,7 @@ impl Qemu {
             }
             eprintln!("QEMU {} in PATH is too old for MTE: using one in the cache", qemu.version);
         }
-        let folder = fetch(cache).with_context(|| {
+        let folder = newest(cache).with_context(|| {
             format!("no QEMU {OLDEST} or newer: install one, or name it in MTESWAP_QEMU")
         })?;
         let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
@@ -57,10 +57,36 @@ impl Qemu {
         Ok(qemu)
     }
 
+    /// The one at `program`, however old.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(crate) fn named(program: &Path) -> Result<Self> {
+        let qemu = Self::at(program.to_owned(), None)?;
+        ensure!(!qemu.version.is_empty(), "{} is no QEMU", program.display());
+        Ok(qemu)
+    }
+
+    /// Debian 12's own, whose MTE is broken; `None` on another release.
+    ///
+    /// # Errors
+    /// Where it cannot be fetched.
+    pub(crate) fn broken(cache: &Cache) -> Result<Option<Self>> {
+        const RELEASE: &str = "bookworm";
+        if !apt::release().is_ok_and(|release| release == RELEASE) {
+            return Ok(None);
+        }
+        let folder = fetch(cache, &[RELEASE])?;
+        let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
+        ensure!(!qemu.is_new_enough(), "Debian 12's QEMU is {}, and not broken", qemu.version);
+        Ok(Some(qemu))
+    }
+
     fn at(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Self> {
         let mut qemu = Self { program, unpacked, version: String::new() };
         let said = run::output(qemu.command().arg("--version"))?;
-        let version = said.split_whitespace().nth(3).unwrap_or_default();
+        let version = said.strip_prefix("QEMU emulator version ").unwrap_or_default();
+        let version = version.split_whitespace().next().unwrap_or_default();
         qemu.version = version.trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
         Ok(qemu)
     }
@@ -98,10 +124,18 @@ impl Qemu {
     }
 }
 
-fn fetch(cache: &Cache) -> Result<PathBuf> {
+fn newest(cache: &Cache) -> Result<PathBuf> {
     let release = apt::release()?;
     let backports = format!("{release}-backports");
-    let suites: &[&str] = if release == "bookworm" { &[&release, &backports] } else { &[&release] };
+    if release == "bookworm" {
+        fetch(cache, &[&release, &backports])
+    } else {
+        fetch(cache, &[&release])
+    }
+}
+
+/// QEMU of the last of `suites`, unpacked.
+fn fetch(cache: &Cache, suites: &[&str]) -> Result<PathBuf> {
     let suite = suites[suites.len() - 1];
     cache.entry("qemu", suite, |part| {
         let step = Step::begin(&format!("fetching QEMU from {suite}"));

@@ -6,7 +6,9 @@ use aarch64_cpu::asm;
 use aarch64_rt::RegisterState;
 use hypercall::{Call, Config, GUESTS, Mismatch, PAGE, RAM, Report};
 
-use crate::{cpu, hypervisor::Hypervisor, machine, say, share, summary};
+use crate::{
+    cpu, hypervisor::Hypervisor, lock::interrupts_off, machine, say, share, summary, tick,
+};
 
 /// Mismatches that are printed.
 const SHOWN: u64 = 8;
@@ -94,6 +96,9 @@ fn end(machine: &Hypervisor, report: Report) -> ! {
     counts.aborts.add(report.aborts);
     counts.recovered.add(report.recovered);
     counts.lost.add(report.lost);
+    // For good.
+    let _ = interrupts_off();
+    tick::stop();
     if ENDED.fetch_add(1, Ordering::AcqRel) + 1 == GUESTS as u64 {
         summary::finish(machine);
     }

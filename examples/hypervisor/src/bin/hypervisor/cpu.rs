@@ -5,9 +5,9 @@ use core::arch::asm;
 use aarch64_cpu::{
     asm::barrier::{SY, isb},
     registers::{
-        CNTHCTL_EL2, CPTR_EL2, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1, MIDR_EL1,
-        MPIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2, VMPIDR_EL2,
-        VTCR_EL2, VTTBR_EL2, Writeable,
+        CNTHCTL_EL2, CPTR_EL2, CurrentEL, ELR_EL2, FAR_EL2, HCR_EL2, HPFAR_EL2, ID_AA64PFR1_EL1,
+        MIDR_EL1, MPIDR_EL1, PAR_EL1, Readable, SCTLR_EL1, SPSR_EL2, TCR_EL2, TPIDR_EL2,
+        VMPIDR_EL2, VTCR_EL2, VTTBR_EL2, Writeable,
     },
 };
 use aarch64_paging::{descriptor::El23Attributes, mair::Mair};
@@ -15,6 +15,7 @@ use aarch64_rt::{
     DEFAULT_SCTLR, DEFAULT_TCR_EL1, DEFAULT_TCR_EL2, DEFAULT_TCR_EL3, InitialPagetable,
     initial_pagetable,
 };
+use arm_sysregs::el2::{accessors::write_vpidr_el2, registers::VpidrEl2};
 use hypercall::{PAGE, RAM};
 use mteswap::tags::{TagSink, TagSource};
 
@@ -52,7 +53,7 @@ initial_pagetable!(
 
 /// Prepares this CPU for the guest numbered `guest`, whose tables are at `vttbr`.
 pub fn prepare(guest: usize, vttbr: u64) {
-    TPIDR_EL2.set(guest as u64);
+    set_number(guest);
     // The start-up code leaves the size of physical addresses where EL1 wants it, too high for
     // EL2: in bits 35:32, of which one (MTX) changes what a tag is.
     TCR_EL2.set(DEFAULT_TCR_EL2);
@@ -82,8 +83,7 @@ pub fn prepare(guest: usize, vttbr: u64) {
     // Nothing of floating point and vectors is trapped; we use neither.
     CPTR_EL2.set(0x33ff & !(1 << 10));
     VMPIDR_EL2.set(MPIDR_EL1.get());
-    // SAFETY: what the guest reads as MIDR_EL1; VPIDR_EL2 is not in aarch64-cpu.
-    unsafe { asm!("msr vpidr_el2, {}", in(reg) MIDR_EL1.get(), options(nomem, nostack)) };
+    write_vpidr_el2(VpidrEl2::from_bits_retain(MIDR_EL1.get()));
     // Translation off; bits that read as one (Arm ARM DDI 0487, SCTLR_EL1).
     SCTLR_EL1.set(0x30d0_0800);
     isb(SY);
@@ -91,7 +91,17 @@ pub fn prepare(guest: usize, vttbr: u64) {
     unsafe { asm!("tlbi alle1", "dsb nsh", "isb", options(nostack)) };
 }
 
-/// The guest that runs on this CPU.
+/// True at EL2, where all of this belongs.
+pub fn at_el2() -> bool {
+    CurrentEL.read(CurrentEL::EL) == 2
+}
+
+/// Numbers this CPU: before anything asks for [`guest`].
+pub fn set_number(number: usize) {
+    TPIDR_EL2.set(number as u64);
+}
+
+/// The guest that runs on this CPU, and so the CPU's number.
 pub fn guest() -> usize {
     TPIDR_EL2.get() as usize
 }

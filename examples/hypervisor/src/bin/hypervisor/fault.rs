@@ -11,12 +11,7 @@ use mteswap::{
     swap::{Keeper, SwapCache, SwapPin},
 };
 
-use crate::{
-    frames::Held,
-    guest::Pte,
-    hypervisor::{Hypervisor, STORE},
-    reclaim, say,
-};
+use crate::{frames::Held, guest::Pte, hypervisor::Hypervisor, reclaim, say, store::STORE};
 
 /// The page could not be read. It is where it was, and may be tried again.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ const HEAP: usize = 16 << 20;
 static mut MEMORY: [u8; HEAP] = [0; HEAP];
 
 #[global_allocator]
-static ALLOCATOR: TalcLock<IrqLock, Claim> = TalcLock::new(
+static ALLOCATOR: TalcLock<IrqLock, Claim> = {
+    let memory = &raw mut MEMORY;
     // SAFETY: named here alone.
-    unsafe { Claim::array(&raw mut MEMORY) },
-);
+    TalcLock::new(unsafe { Claim::array(memory) })
+};

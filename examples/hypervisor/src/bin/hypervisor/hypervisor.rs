@@ -3,12 +3,17 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall::{GUESTS, IMAGE_PAGES};
-use mteswap::{entry::SwapType, store::TagStore, swap::Swap, tags::Page4K};
+use mteswap::{entry::SwapType, swap::Swap};
 
-use crate::{disk::Disk, frames::Frames, guest::Guest, host::Bare, machine::Options};
-
-/// The one store.
-pub static STORE: TagStore<Bare, Page4K> = TagStore::new(Bare);
+use crate::{
+    disk::Disk,
+    frames::Frames,
+    guest::Guest,
+    host::Bare,
+    machine::Options,
+    store::{STORE, Store},
+    tick,
+};
 
 /// A count.
 #[derive(Default)]
@@ -86,6 +91,16 @@ counts! {
     records_inline,
     /// Most bytes of the store's at a time, as sampled.
     bytes_peak,
+    /// Interrupts of the CPUs' timers.
+    interrupts,
+    /// Of these, while the hypervisor ran.
+    interrupts_at_el2,
+    /// Of these, within a call of the store.
+    interrupts_in_store,
+    /// Records that handlers saved.
+    interrupt_saves,
+    /// Records that handlers found otherwise than they had saved them.
+    interrupt_mismatches,
     /// What guests found wrong.
     mismatches,
     /// From the guests: pages looked at.
@@ -113,7 +128,9 @@ pub struct Hypervisor {
     /// One a CPU.
     pub guests: [Guest; GUESTS],
     /// The swap map.
-    pub swap: Swap<Bare, &'static TagStore<Bare, Page4K>>,
+    pub swap: Swap<Bare, &'static Store>,
+    /// Slots for guests' pages.
+    pub slots: usize,
     /// The swap device.
     pub disk: Disk,
     /// What was counted.
@@ -124,11 +141,14 @@ impl Hypervisor {
     /// Everything empty.
     pub fn new(options: Options, disk: Disk) -> mteswap::error::Result<Self> {
         let pages = IMAGE_PAGES + options.private + options.shared;
+        let swap = Swap::new(Bare, &STORE, SwapType::new(tick::AREA)?, disk.slots())?;
+        tick::keep_slots(&swap)?;
         Ok(Self {
             options,
             frames: Frames::new(options.frames + GUESTS * IMAGE_PAGES),
             guests: core::array::from_fn(|number| Guest::new(number, pages)),
-            swap: Swap::new(Bare, &STORE, SwapType::new(1)?, disk.slots())?,
+            slots: swap.free_slots(),
+            swap,
             disk,
             counts: Counts::default(),
         })
@@ -136,7 +156,7 @@ impl Hypervisor {
 
     /// Notes how much the store holds.
     pub fn sample(&self) {
-        let stats = STORE.stats();
+        let stats = STORE.tags.stats();
         if stats.entries >= self.counts.records_peak.get() {
             self.counts.records_inline.peak(stats.inline_entries);
         }

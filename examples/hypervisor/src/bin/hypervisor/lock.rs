@@ -15,10 +15,20 @@ pub type Mutex<T> = lock_api::Mutex<IrqLock, T>;
 /// What interrupts were masked before [`interrupts_off`].
 pub type Masked = u64;
 
+/// The control: nothing is masked, and a handler comes to spin for a lock of its own CPU's.
+static UNMASKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`interrupts_off`] does nothing.
+pub fn mask_nothing() {
+    UNMASKED.store(true, Ordering::Relaxed);
+}
+
 /// Masks this CPU's interrupts.
 pub fn interrupts_off() -> Masked {
     let before = DAIF.get();
-    DAIF.set(before | (DAIF::I::Masked + DAIF::F::Masked).value);
+    if !UNMASKED.load(Ordering::Relaxed) {
+        DAIF.set(before | (DAIF::I::Masked + DAIF::F::Masked).value);
+    }
     before
 }
 
@@ -37,7 +47,6 @@ pub struct IrqLock {
 // SAFETY: `locked` goes from false to true for one caller at a time, with Acquire, and back with
 // Release by that caller's unlock.
 unsafe impl RawMutex for IrqLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "lock_api asks for it")]
     const INIT: Self = Self { locked: AtomicBool::new(false), masked: AtomicU64::new(0) };
 
     /// Which interrupts are masked is a CPU's own.

@@ -2,6 +2,7 @@
 
 use core::ptr::NonNull;
 
+use arm_gic::gicv3::registers::{Gicd, GicrSgi};
 use arm_pl011_uart::PL011Registers;
 use dtoolkit::{Node, Property, fdt::Fdt, standard::NodeStandard};
 
@@ -22,6 +23,8 @@ pub struct Options {
     pub seed: usize,
     /// Restore no tags: the guests must notice.
     pub lose_tags: bool,
+    /// Mask no interrupts in locks: a handler must come to spin for ever.
+    pub unmasked_lock: bool,
 }
 
 /// The machine.
@@ -50,12 +53,28 @@ impl Machine {
         self.devices("virtio,mmio")
     }
 
+    /// The GICv3's distributor, and the first of its redistributors.
+    pub fn gic(&self) -> Option<(NonNull<Gicd>, NonNull<GicrSgi>)> {
+        let distributor = self.registers("arm,gic-v3", 0).find_map(NonNull::new)?;
+        let redistributors = self.registers("arm,gic-v3", 1).find_map(NonNull::new)?;
+        Some((distributor, redistributors))
+    }
+
     fn devices<T>(&self, compatible: &'static str) -> impl Iterator<Item = *mut T> + '_ {
+        self.registers(compatible, 0)
+    }
+
+    /// Where each such device has its registers; those of several that are numbered `index`.
+    fn registers<T>(
+        &self,
+        compatible: &'static str,
+        index: usize,
+    ) -> impl Iterator<Item = *mut T> + '_ {
         self.tree.root().children().filter_map(move |node| {
             if !node.is_compatible(compatible) {
                 return None;
             }
-            let reg = node.reg().ok()??.next()?;
+            let reg = node.reg().ok()??.nth(index)?;
             Some(core::ptr::with_exposed_provenance_mut(reg.address::<u64>().ok()? as usize))
         })
     }
@@ -81,6 +100,7 @@ impl Machine {
             steps: 1000,
             seed: 1,
             lose_tags: false,
+            unmasked_lock: false,
         };
         let line = self
             .tree
@@ -98,6 +118,7 @@ impl Machine {
                 "steps" => options.steps = number,
                 "seed" => options.seed = number,
                 "lose-tags" => options.lose_tags = true,
+                "unmasked-lock" => options.unmasked_lock = true,
                 _ => return Err(word),
             }
         }

@@ -9,12 +9,7 @@ use mteswap::{
     swap::{SlotRef, SwapCache},
 };
 
-use crate::{
-    frames::Held,
-    guest::Pte,
-    hypervisor::{Hypervisor, STORE},
-    say,
-};
+use crate::{frames::Held, guest::Pte, hypervisor::Hypervisor, say, store::STORE};
 
 /// A free frame. Nothing may be held that another CPU needs to go on.
 pub fn frame(machine: &Hypervisor) -> Held<'_> {
@@ -40,12 +35,11 @@ fn swap_out(machine: &Hypervisor, mut frame: Held<'_>) {
     }
     // In the swap cache: its slot has it, data and tags.
     let done = match frame.state.cached {
-        Some(entry) => EntryRange::new(entry, 1).and_then(|slot| {
-            replace(machine, &frame, slot)?;
+        Some(entry) => EntryRange::new(entry, 1).map(|slot| {
+            replace(machine, &frame, slot);
             frame.state.cached = None;
             machine.swap.swapcache_clear(slot);
             machine.counts.clean_drops.up();
-            Ok(())
         }),
         None => write(machine, &frame),
     };
@@ -65,23 +59,23 @@ fn write(machine: &Hypervisor, frame: &Held<'_>) -> Result<()> {
         say!("slot {}: {error}", slot.first().offset());
         return Err(mteswap::error::Error::NoSpace);
     }
-    replace(machine, frame, slot)?;
+    replace(machine, frame, slot);
     machine.counts.tags_saved.add(saved);
     machine.counts.pages_out.up();
-    if machine.counts.pages_out.get() % 64 == 0 {
+    if machine.counts.pages_out.get().is_multiple_of(64) {
         machine.sample();
     }
     Ok(())
 }
 
 /// Where the frame was mapped, there is the slot from now on, with a reference for each.
-fn replace(machine: &Hypervisor, frame: &Held<'_>, slot: EntryRange) -> Result<()> {
+fn replace(machine: &Hypervisor, frame: &Held<'_>, slot: EntryRange) {
     for guest in mappers(frame.state.mappers) {
         let mut table = machine.guests[guest].0.lock();
-        let entry = machine.swap.duplicate(slot.first()).map(SlotRef::into_entry)?;
+        let entry = machine.swap.duplicate(slot.first()).map(SlotRef::into_entry);
+        let entry = entry.expect("a slot that has the mark takes a reference for each guest");
         table.set(frame.state.page, Pte::Swapped(entry));
     }
-    Ok(())
 }
 
 /// The guests whose bits are set.

@@ -8,7 +8,7 @@ use aarch64_rt::{ExceptionHandlers, RegisterState, RegisterStateRef, exception_h
 use crate::{
     calls,
     cpu::{self, Address},
-    fault, machine,
+    fault, machine, tick, timer,
 };
 
 /// Exception classes (Arm ARM DDI 0487, ESR_EL2).
@@ -29,15 +29,26 @@ impl ExceptionHandlers for Exceptions {
         // those registers that a call answers in.
         let registers = unsafe { registers.get_mut() };
         let syndrome = ESR_EL2.read(ESR_EL2::ISS);
-        match ESR_EL2.read(ESR_EL2::EC) {
+        let class = ESR_EL2.read(ESR_EL2::EC);
+        // An interrupt writes ELR_EL2 and SPSR_EL2 alone, which are in `registers`: what else says
+        // why we are here stays (Arm ARM DDI 0487, D1.3.4).
+        timer::interruptible(|| match class {
             HVC => calls::serve(registers),
             DATA_ABORT | INSTRUCTION_ABORT => abort(registers, syndrome),
-            class => panic!(
+            _ => panic!(
                 "guest {}: exception of class {class:#x}, syndrome {syndrome:#x} at {:#x}",
                 cpu::guest(),
                 registers.elr
             ),
-        }
+        });
+    }
+
+    extern "C" fn irq_lower(_: RegisterStateRef<'_>) {
+        timer::handle(|| tick::run(machine(), false));
+    }
+
+    extern "C" fn irq_current(_: RegisterStateRef<'_>) {
+        timer::handle(|| tick::run(machine(), true));
     }
 
     extern "C" fn sync_current(registers: RegisterStateRef<'_>) {
