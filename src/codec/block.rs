@@ -345,6 +345,20 @@ impl Starts {
         Cursor { rest, base: 0 }
     }
 
+    /// The starts in the next quarter that has some, and its first granule.
+    // Apart: it is needed three times at the most.
+    #[inline(never)]
+    fn quarter_behind(&self, mut base: usize) -> (u64, usize) {
+        loop {
+            base = base.wrapping_add(64);
+            match self.0.get(base >> 6) {
+                Some(0) => {}
+                Some(&rest) => return (rest, base),
+                None => return (0, base),
+            }
+        }
+    }
+
     /// One after the other.
     #[inline(always)]
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
@@ -387,11 +401,10 @@ impl Cursor {
     /// The next start, or the block's end.
     #[inline(always)]
     pub(super) fn next(&mut self, starts: &Starts) -> usize {
-        while self.rest == 0 {
-            self.base = self.base.wrapping_add(64);
-            match starts.0.get(self.base >> 6) {
-                Some(&rest) => self.rest = rest,
-                None => return GRANULES,
+        if self.rest == 0 {
+            (self.rest, self.base) = starts.quarter_behind(self.base);
+            if self.rest == 0 {
+                return GRANULES;
             }
         }
         let at = self.base | self.rest.trailing_zeros() as usize;

@@ -238,8 +238,6 @@ fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> u
     let mut writer = Writer::behind(out, head);
     let shapes = &layout.shapes;
     let index_bits = index_bits(shapes.len.into());
-    let (shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
-    let width = index_bits.wrapping_add(tag_bits) as usize;
     // Cells of one shape come in rows: only where it changes is it looked for.
     let (mut shape, mut number) = (None, 0);
     let mut cells = Cells::new(block);
@@ -248,7 +246,10 @@ fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> u
             number = shapes.number_of(cell);
             shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
         }
-        writer.small(number | cells.tag(cell) >> shift << (index_bits & 7), width);
+        // In two steps, with one width less to be kept at hand.
+        writer.small(number, index_bits as usize);
+        let (tag, bits) = layout.packed_tag(cells.tag(cell));
+        writer.small(tag, bits);
     }
     writer.finish()
 }
