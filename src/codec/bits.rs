@@ -136,8 +136,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-#[cold]
-#[inline(never)]
+#[inline(always)]
 fn last_bytes(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

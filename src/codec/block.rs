@@ -107,7 +107,7 @@ impl Block {
         let runs = count_runs(source, base);
         if runs > TAGS {
             self.boundaries = runs as u16;
-            self.tags.len = runs;
+            self.tags.len = runs as u16;
         } else {
             self.scan(source, base, false);
         }
@@ -175,7 +175,7 @@ impl Block {
 
     /// True if there are more tags than are kept.
     pub(super) fn is_raw(&self) -> bool {
-        self.tags.len > TAGS
+        self.tags.len() > TAGS
     }
 
     /// How often the tag changes.
@@ -195,10 +195,10 @@ impl Block {
 
     /// The runs in order: where they begin, and their tag.
     pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u8)> {
-        let mut tags = self.tags.iter();
+        let mut tags = TagCursor::default();
         let mut zero = self.alternate && self.zero_first;
-        self.starts.iter(true).map(move |at| {
-            let tag = if zero { 0 } else { tags.next() };
+        core::iter::once(0).chain(self.starts.iter()).map(move |at| {
+            let tag = if zero { 0 } else { tags.next(&self.tags) };
             zero = self.alternate && !zero;
             (at, tag)
         })
@@ -206,15 +206,25 @@ impl Block {
 
     /// Writes the block in the format that `layout`, its own, chose, raw apart; returns the length,
     /// and how much of it fits `out` is written.
-    #[inline]
+    // In two, and the second does nothing but call: a kernel's stack is small.
+    #[inline(always)]
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
+        let head = match layout.format() {
+            Format::Cells => cells::write_head(layout, out),
+            _ => 0,
+        };
+        self.encode_behind(layout, out, head)
+    }
+
+    #[inline(never)]
+    fn encode_behind(&self, layout: &Layout, out: &mut [u8], head: usize) -> usize {
         match layout.format() {
             Format::List => runs::encode_list(self, out),
             Format::Bitmap => runs::encode_bitmap(self, layout, out),
-            Format::Cells => cells::encode(self, layout, out),
+            Format::Cells => cells::encode(self, layout, out, head),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
-                let tag = if self.zero_first { 0 } else { self.tags.iter().next() };
+                let tag = if self.zero_first { 0 } else { TagCursor::default().next(&self.tags) };
                 out.iter_mut().take(1).for_each(|byte| *byte = tag);
                 1
             }
@@ -242,24 +252,19 @@ pub(super) fn encode_raw(
 pub(super) struct Tags {
     /// Sixteen in a word; behind the last there are zeroes in its word.
     words: [u64; TAGS / GRANULES_PER_WORD],
-    len: usize,
+    len: u16,
 }
 
 impl Tags {
     /// How many there are, [`TAGS`] at most of a block that is not raw.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len.into()
     }
 
     /// Sixteen of them, from `16 * index` on.
     #[inline(always)]
     pub(super) fn sixteen(&self, index: usize) -> u64 {
         self.words.get(index).copied().unwrap_or(0)
-    }
-
-    #[inline(always)]
-    pub(super) fn iter(&self) -> TagIter<'_> {
-        TagIter { tags: self, held: 0, at: 0 }
     }
 
     /// Puts down sixteen, the `len`-th tag as the last of them.
@@ -276,23 +281,23 @@ impl Tags {
         let sixteen =
             if rest > 0 { held >> GRANULES_PER_WORD.wrapping_sub(rest).wrapping_mul(4) } else { 0 };
         self.put(len.wrapping_add(GRANULES_PER_WORD), sixteen);
-        self.len = len;
+        self.len = len as u16;
     }
 }
 
-/// Tags one after the other.
-pub(super) struct TagIter<'a> {
-    tags: &'a Tags,
+/// A place among the tags of a block.
+#[derive(Default)]
+pub(super) struct TagCursor {
     held: u64,
     at: usize,
 }
 
-impl TagIter<'_> {
-    /// The next; 0 behind the last.
+impl TagCursor {
+    /// The next tag; 0 behind the last.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> u8 {
+    pub(super) fn next(&mut self, tags: &Tags) -> u8 {
         if self.at % GRANULES_PER_WORD == 0 {
-            self.held = self.tags.sixteen(self.at / GRANULES_PER_WORD);
+            self.held = tags.sixteen(self.at / GRANULES_PER_WORD);
         }
         self.at = self.at.wrapping_add(1);
         let tag = self.held as u8 & 15;
@@ -305,6 +310,7 @@ impl TagIter<'_> {
 /// what ends too early; what the blocks got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
+#[inline(never)]
 pub(super) fn decode(
     blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
@@ -332,11 +338,32 @@ pub(super) fn decode(
 pub(super) struct Starts(pub(super) [u64; QUARTERS]);
 
 impl Starts {
-    /// One after the other; with the block's first granule before them or not.
+    /// Before the first of them.
     #[inline(always)]
-    pub(super) fn iter(&self, first: bool) -> Iter<'_> {
+    pub(super) fn cursor(&self) -> Cursor {
         let [rest, ..] = self.0;
-        Iter { starts: &self.0, rest: rest | u64::from(first), base: 0 }
+        Cursor { rest, base: 0 }
+    }
+
+    /// The starts in the next quarter that has some, and its first granule.
+    // Apart: it is needed three times at the most.
+    #[inline(never)]
+    fn quarter_behind(&self, mut base: usize) -> (u64, usize) {
+        loop {
+            base = base.wrapping_add(64);
+            match self.0.get(base >> 6) {
+                Some(0) => {}
+                Some(&rest) => return (rest, base),
+                None => return (0, base),
+            }
+        }
+    }
+
+    /// One after the other.
+    #[inline(always)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        let mut cursor = self.cursor();
+        core::iter::from_fn(move || Some(cursor.next(self)).filter(|at| *at < GRANULES))
     }
 
     /// True if they come again every `period` granules, 1 to 255, and nowhere else; the
@@ -361,38 +388,28 @@ impl Starts {
     }
 }
 
-/// The granules where the tag changes, one after the other.
-pub(super) struct Iter<'a> {
-    starts: &'a [u64; QUARTERS],
+/// A place among the starts of a block.
+// Without a reference to them: whoever walks has one, and few registers.
+pub(super) struct Cursor {
     /// Starts still to come, in this quarter of the block.
     rest: u64,
     /// The quarter's first granule.
     base: usize,
 }
 
-impl Iter<'_> {
-    /// The next of them, or the block's end.
+impl Cursor {
+    /// The next start, or the block's end.
     #[inline(always)]
-    pub(super) fn next_or_end(&mut self) -> usize {
-        while self.rest == 0 {
-            self.base = self.base.wrapping_add(64);
-            match self.starts.get(self.base >> 6) {
-                Some(&rest) => self.rest = rest,
-                None => return GRANULES,
+    pub(super) fn next(&mut self, starts: &Starts) -> usize {
+        if self.rest == 0 {
+            (self.rest, self.base) = starts.quarter_behind(self.base);
+            if self.rest == 0 {
+                return GRANULES;
             }
         }
         let at = self.base | self.rest.trailing_zeros() as usize;
         self.rest &= self.rest.wrapping_sub(1);
         at
-    }
-}
-
-impl Iterator for Iter<'_> {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        Some(self.next_or_end()).filter(|at| *at < GRANULES)
     }
 }
 

@@ -1,14 +1,12 @@
-//! Where a decoder puts tags: a quarter of a block at a time, so that a kernel's stack never holds
-//! more.
+//! Where a decoder puts tags: two words at a time, so that a kernel's stack never holds more.
 
-use super::{
-    ALL_GRANULES,
-    block::{GRANULES, QUARTERS, WORDS_OF_QUARTER},
-};
-use crate::tags::TagSink;
+use super::block::GRANULES;
+use crate::tags::{GRANULES_PER_WORD, TagSink};
 
-/// Granules of a quarter.
-const QUARTER: usize = GRANULES / QUARTERS;
+/// Words that are painted together.
+const WORDS: usize = 2;
+/// Their granules.
+pub(super) const STRIP: usize = WORDS * GRANULES_PER_WORD;
 
 /// The words of a page, in order.
 pub(super) struct Blocks<'a, S: TagSink + ?Sized> {
@@ -35,14 +33,12 @@ impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
 }
 
 /// One block, from its first granule to its last, as changes of the tag: a few instructions each and no
-/// branch. What lies between them comes of all changes at once, when a quarter is done.
+/// branch. What lies between them comes of all changes at once, when a strip of the block is done.
 pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
     blocks: &'a mut Blocks<'b, S>,
-    /// By how much each granule of the quarter differs from the one before it.
-    changes: [u64; WORDS_OF_QUARTER],
-    /// The tag before the quarter, in every granule.
-    before: u64,
-    /// Where the quarter ends.
+    /// By how much each granule of the strip differs from the one before it; the first, from 0.
+    changes: [u64; WORDS],
+    /// Where the strip ends.
     end: usize,
 }
 
@@ -50,7 +46,7 @@ impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
     /// Begins a block.
     #[inline(always)]
     pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
-        Self { blocks, changes: [0; WORDS_OF_QUARTER], before: 0, end: QUARTER }
+        Self { blocks, changes: [0; WORDS], end: STRIP }
     }
 
     /// Changes the tag by `delta`, a nibble, from granule `at` of the block on; of no effect behind
@@ -62,36 +58,33 @@ impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
         }
     }
 
-    /// The same for a granule of the quarter at hand.
+    /// The same for a granule of the strip at hand.
     #[inline(always)]
     pub(super) fn change_here(&mut self, at: usize, delta: u64) {
-        if let Some(word) = self.changes.get_mut(at >> 4 & 3) {
-            *word ^= delta << (at & 15).wrapping_mul(4);
+        if let Some(word) = self.changes.get_mut(at / GRANULES_PER_WORD % WORDS) {
+            *word ^= delta << (at % GRANULES_PER_WORD).wrapping_mul(4);
         }
     }
 
-    /// Ends the quarters before granule `at`. False if that is all of them.
+    /// Ends the strips before granule `at`. False if that is all of them.
     #[inline(never)]
     pub(super) fn advance(&mut self, at: usize) -> bool {
         while self.end <= at && self.end <= GRANULES {
-            self.end_quarter();
+            let mut last = 0;
+            for change in &mut self.changes {
+                // Each granule's tag is all changes up to it, XORed.
+                let mut tags = core::mem::take(change) ^ last;
+                tags ^= tags << 4;
+                tags ^= tags << 8;
+                tags ^= tags << 16;
+                tags ^= tags << 32;
+                last = tags >> 60;
+                self.blocks.put(tags);
+            }
+            let [first, ..] = &mut self.changes;
+            *first = last;
+            self.end = self.end.wrapping_add(STRIP);
         }
         at < GRANULES
-    }
-
-    /// Makes tags of the changes: each granule's is all changes up to it, XORed.
-    #[inline(never)]
-    pub(super) fn end_quarter(&mut self) {
-        for change in &mut self.changes {
-            let mut tags = core::mem::take(change);
-            tags ^= tags << 4;
-            tags ^= tags << 8;
-            tags ^= tags << 16;
-            tags ^= tags << 32;
-            tags ^= self.before;
-            self.before = (tags >> 60).wrapping_mul(ALL_GRANULES);
-            self.blocks.put(tags);
-        }
-        self.end = self.end.wrapping_add(QUARTER);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     ALL_GRANULES,
     bits::{LANES, Reader, Writer},
-    block::{BLOCK_WORDS, Block, CELLS, GRANULES, Iter, TagIter},
+    block::{BLOCK_WORDS, Block, CELLS, Cursor, GRANULES, TagCursor},
     canvas::{Blocks, Canvas},
     layout::Layout,
     packed::{self, Unpacker},
@@ -59,12 +59,12 @@ impl Cell {
 
 /// The cells of a block that has a boundary; the first and the last may be parts of larger ones.
 struct Cells<'a> {
-    starts: Iter<'a>,
-    tags: TagIter<'a>,
+    block: &'a Block,
+    starts: Cursor,
+    tags: TagCursor,
     /// Where the next cell begins, and whether with zeroes; that is asked of the tag where runs touch.
     begin: usize,
     zero: bool,
-    alternates: bool,
     /// There, the last cell's tag.
     tag: u8,
 }
@@ -73,11 +73,11 @@ impl<'a> Cells<'a> {
     #[inline(always)]
     fn new(block: &'a Block) -> Self {
         Self {
-            starts: block.starts.iter(false),
-            tags: block.tags.iter(),
+            block,
+            starts: block.starts.cursor(),
+            tags: TagCursor::default(),
             begin: 0,
             zero: block.zero_first(),
-            alternates: block.alternates(),
             tag: 0,
         }
     }
@@ -86,8 +86,8 @@ impl<'a> Cells<'a> {
     /// lies behind the block has tag 0.
     #[inline(always)]
     fn tag(&mut self, cell: Cell) -> u8 {
-        if self.alternates && cell.at < GRANULES {
-            self.tag = self.tags.next();
+        if self.block.alternates() && cell.at < GRANULES {
+            self.tag = self.tags.next(&self.block.tags);
         }
         if cell.at < GRANULES { self.tag } else { 0 }
     }
@@ -102,19 +102,19 @@ impl Iterator for Cells<'_> {
         if begin >= GRANULES {
             return None;
         }
-        if !self.alternates {
-            self.tag = self.tags.next();
+        if !self.block.alternates() {
+            self.tag = self.tags.next(&self.block.tags);
             self.zero = self.tag == 0;
         }
         let mut at = begin;
         if self.zero {
-            at = self.starts.next_or_end();
-            if !self.alternates {
-                self.tag = self.tags.next();
+            at = self.starts.next(&self.block.starts);
+            if !self.block.alternates() {
+                self.tag = self.tags.next(&self.block.tags);
             }
         }
         self.zero = true;
-        self.begin = if at < GRANULES { self.starts.next_or_end() } else { at };
+        self.begin = if at < GRANULES { self.starts.next(&self.block.starts) } else { at };
         Some(Cell { begin, at, end: self.begin })
     }
 }
@@ -207,22 +207,21 @@ fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> 
     Some(())
 }
 
-/// Writes the cells.
+/// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(always)]
-pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
+pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     match *layout.shapes.known() {
         // Then the tags of its cells are those of its runs.
         [shape] if block.alternates() || shape.zeroes() == 0 => {
-            write_tags(block, layout, shape, out)
+            write_tags(block, layout, shape, out, head)
         }
-        _ => write_cells(block, layout, out),
+        _ => write_cells(block, layout, out, head),
     }
 }
 
 /// Writes the tags of cells of one shape.
 #[inline(never)]
-fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8]) -> usize {
-    let head = write_head(layout, out);
+fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
     // A cell whose run lies behind the block has a tag all the same.
     let granules = GRANULES.wrapping_add(layout.skip.into());
@@ -235,13 +234,10 @@ fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8]) -> u
 
 /// Writes the numbers of the cells' shapes, and their tags.
 #[inline(never)]
-fn write_cells(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
-    let head = write_head(layout, out);
+fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
     let shapes = &layout.shapes;
     let index_bits = index_bits(shapes.len.into());
-    let (shift, tag_bits) = if layout.odd_even { (1, 3) } else { (0, 4) };
-    let width = index_bits.wrapping_add(tag_bits) as usize;
     // Cells of one shape come in rows: only where it changes is it looked for.
     let (mut shape, mut number) = (None, 0);
     let mut cells = Cells::new(block);
@@ -250,14 +246,17 @@ fn write_cells(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
             number = shapes.number_of(cell);
             shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
         }
-        writer.small(number | cells.tag(cell) >> shift << (index_bits & 7), width);
+        // In two steps, with one width less to be kept at hand.
+        writer.small(number, index_bits as usize);
+        let (tag, bits) = layout.packed_tag(cells.tag(cell));
+        writer.small(tag, bits);
     }
     writer.finish()
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.
 #[inline(never)]
-fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
+pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     let shapes = &layout.shapes;
     let same = shapes.same_zeroes();
     let mut writer = Writer::behind(out, 0);

@@ -149,6 +149,8 @@ pub(super) fn encode_inline<P: PageSize>(source: &(impl TagSource + ?Sized)) -> 
 }
 
 /// Writes the tags of a code; every word of the page is written.
+// Apart: a page of many runs is decoded by others, with more stack.
+#[inline(never)]
 pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagSink + ?Sized)) {
     let code = code.bits();
     // A page of one tag, the commonest: no boundary, no mode.

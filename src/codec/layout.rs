@@ -54,7 +54,7 @@ impl Layout {
 
     /// Goes through a block and chooses the shortest format.
     #[inline(never)]
-    pub(super) fn choose(&mut self, block: &Block) -> Costs {
+    pub(super) fn choose(&mut self, block: &Block) {
         let costs = self.costs(block);
         (self.format, self.len) = (Format::One, 1);
         if block.boundaries() > 0 {
@@ -72,11 +72,10 @@ impl Layout {
             // Not more than ENCODED_MAX.
             (self.format, self.len) = (format, len as u16);
         }
-        costs
     }
 
     #[inline(always)]
-    fn costs(&mut self, block: &Block) -> Costs {
+    pub(super) fn costs(&mut self, block: &Block) -> Costs {
         if block.is_raw() {
             return Costs { list: None, bitmap: None, cells: None };
         }
@@ -94,6 +93,12 @@ impl Layout {
             bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
             cells: cells.map(|count| self.cells_bytes(count)),
         }
+    }
+
+    /// What is packed of a tag, and its bits.
+    #[inline(always)]
+    pub(super) fn packed_tag(&self, tag: u8) -> (u8, usize) {
+        if self.odd_even { (tag >> 1, 3) } else { (tag, 4) }
     }
 
     /// Bytes as this many cells.

@@ -3,13 +3,13 @@
 use super::{
     bits::{Reader, Writer},
     block::{BITMAP, Block, GRANULES, LIST, QUARTERS},
-    canvas::{Blocks, Canvas},
+    canvas::{Blocks, Canvas, STRIP},
     layout::Layout,
     packed::{self, Unpacker},
 };
 use crate::{
     error::{Error, Result},
-    tags::{TagSink, TagSource},
+    tags::TagSink,
 };
 
 /// Bytes of a bitmap.
@@ -35,7 +35,7 @@ pub(super) fn encode_list(block: &Block, out: &mut [u8]) -> usize {
     writer.byte(LIST | flags(block));
     // Fewer than 127, or a list would not be the shortest.
     writer.byte(block.boundaries() as u8);
-    block.starts.iter(false).for_each(|at| writer.byte(at as u8));
+    block.starts.iter().for_each(|at| writer.byte(at as u8));
     packed::write(&block.tags, block.tags.len(), false, &mut writer);
     writer.finish()
 }
@@ -92,15 +92,18 @@ pub(super) fn decode_bitmap(
     let mut changes = Changes::new(bytes, BITMAP_BYTES + 1, flags)?;
     let mut canvas = Canvas::new(blocks);
     // The first granule begins a run like any other, if that has a tag.
-    let mut first = u64::from(flags & ZERO_FIRST == 0);
-    for quarter in 0..QUARTERS {
-        let mut rest = bitmap.word(quarter) | first;
+    let mut first = u32::from(flags & ZERO_FIRST == 0);
+    let mut end = 0usize;
+    for bits in bitmap.chunks_exact(STRIP / 8) {
+        let bits = bits.first_chunk().copied().unwrap_or_default();
+        let mut rest = u32::from_le_bytes(bits) | first;
         first = 0;
         while rest != 0 {
             canvas.change_here(rest.trailing_zeros() as usize, changes.next());
             rest &= rest.wrapping_sub(1);
         }
-        canvas.end_quarter();
+        end = end.wrapping_add(STRIP);
+        canvas.advance(end);
     }
     changes.tags.finish()
 }

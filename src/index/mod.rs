@@ -70,7 +70,7 @@ pub(crate) enum Seen {
 const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
 
 /// Words taken off a leaf in one go, to be let go of once it is unlocked.
-const BATCH: usize = 4;
+const BATCH: usize = 2;
 
 impl<H: Host> Index<H> {
     pub(crate) const fn new(host: H) -> Self {
