@@ -300,22 +300,22 @@ pub unsafe extern "C" fn mteswap_restore_range(
         let range = range(first, nr)?;
         // SAFETY: the caller's room for the tags of `nr` pages.
         let tags = unsafe { TagsOut::new(tags) }?;
-        let bits = c_ulong::BITS as usize;
+        const BITS: usize = c_ulong::BITS as usize;
         let mut restored: c_long = 0;
         let mut found: c_ulong = 0;
         for index in 0..nr {
-            let bit = index % bits;
+            let bit = index % BITS;
             let Some(entry) = range.get(index as u64) else { break };
             if store.tags.restore(entry, &mut tags.page(index)) {
                 found |= 1 << bit;
                 restored = restored.wrapping_add(1);
             }
             // The last bit of a word, or of all.
-            if bit.wrapping_add(1) == bits || index.wrapping_add(1) == nr {
+            if bit.wrapping_add(1) == BITS || index.wrapping_add(1) == nr {
                 if !present.is_null() {
                     // SAFETY: one of the words that hold `nr` bits, which the caller lets
                     // this function write.
-                    unsafe { present.wrapping_add(index / bits).write(found) };
+                    unsafe { present.wrapping_add(index / BITS).write(found) };
                 }
                 found = 0;
             }

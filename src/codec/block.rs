@@ -126,6 +126,7 @@ impl Block {
         let mut held = 0;
         let mut len = 0usize;
         let mut index = base;
+        let end = base.wrapping_add(BLOCK_WORDS);
         for starts in &mut self.starts.0 {
             let mut bits = 0;
             for _ in 0..WORDS_OF_QUARTER {
@@ -154,7 +155,9 @@ impl Block {
                     }
                 }
                 index = index.wrapping_add(1);
-                word = source.word(index);
+                if index < end {
+                    word = source.word(index);
+                }
             }
             *starts = bits;
         }

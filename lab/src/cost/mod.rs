@@ -5,7 +5,7 @@
 //! tagged pages, whose tags are programs' (`tests/tags`).
 //!
 //! A swap-in is mostly LZ4 and takes thousands of nanoseconds: what pin and tags add to it drowns
-//! in what else the machine does. So the library's calls are timed alone too ([`parts`]), and
+//! in what else the machine does. So the library's calls are timed alone too (`parts`), and
 //! those are what the target is compared with.
 
 mod maps;
@@ -225,7 +225,7 @@ fn print_parts(args: &Args, parts: [Vec<Parts>; 4], maps: &[Tags]) {
         "the library's calls alone, ns a page: {} pages a run, tags from the {} pages of {}",
         args.pages,
         maps.len(),
-        args.maps.file_name().unwrap_or_default().display()
+        args.maps.file_name().unwrap_or_default().to_string_lossy()
     );
     println!(
         "{:<18}{:>9}{:>8}{:>9}{:>15}{:>12}{:>8}{:>8}",
