@@ -22,8 +22,18 @@ pub(crate) enum Control {
     Invert,
 }
 
-/// With every record lost these pass all the same: what they look at is not in the store.
-const PASS_WITHOUT_TAGS: [&str; 2] = ["exit_with_pages_out", "wrong_tags_fault_after_swap"];
+/// With every record lost these may pass all the same: what they look at is not in the store,
+/// or, on the disk, in the swap cache still, with its tags.
+const PASS_WITHOUT_TAGS: [&str; 8] = [
+    "exit_with_pages_out",
+    "fork_while_swapped_through_the_swap_cache",
+    "huge_pages_through_the_swap_cache",
+    "large_folios_of_64_kib_through_the_swap_cache",
+    "shared_pages_through_the_swap_cache",
+    "swapoff_with_pages_out_through_the_swap_cache",
+    "tags_come_before_their_slot_goes",
+    "wrong_tags_fault_after_swap",
+];
 
 /// With restore and swap_free exchanged this fails: its swap-in goes through the swap cache
 /// and frees the slot. On zram, past the cache, the pin keeps the slot until tags are back; and
