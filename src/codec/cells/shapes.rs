@@ -1,0 +1,107 @@
+//! The shapes of a block's cells, and which of them a cell that the block's end cuts is part of.
+
+use super::{Cell, SHAPES, SKIP_MAX};
+
+/// A cell's lengths: zeroes in the lower byte, the others less one in the upper.
+// One number, so that two are compared at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::codec) struct Shape(pub(super) u16);
+
+impl Shape {
+    pub(super) fn zeroes(self) -> usize {
+        (self.0 & 0xff).into()
+    }
+
+    pub(super) fn others(self) -> usize {
+        usize::from(self.0 >> 8).wrapping_add(1)
+    }
+
+    /// Granules.
+    pub(super) fn len(self) -> usize {
+        self.zeroes().wrapping_add(self.others())
+    }
+}
+
+/// The shapes of a block's cells.
+pub(in crate::codec) struct Shapes {
+    shapes: [Shape; SHAPES],
+    pub(in crate::codec) len: u8,
+}
+
+impl Shapes {
+    pub(in crate::codec) const fn new() -> Self {
+        Self { shapes: [Shape(0); SHAPES], len: 0 }
+    }
+
+    pub(super) fn known(&self) -> &[Shape] {
+        self.shapes.get(..self.len.into()).unwrap_or_default()
+    }
+
+    pub(super) fn of_one(shape: Shape) -> Self {
+        let mut shapes = [Shape(0); SHAPES];
+        shapes[0] = shape;
+        Self { shapes, len: 1 }
+    }
+
+    pub(super) fn find(&self, shape: Shape) -> Option<u8> {
+        let found = self.known().iter().position(|known| *known == shape);
+        found.map(|number| number as u8)
+    }
+
+    /// `None` where there would be more than `most`.
+    pub(super) fn find_or_add(&mut self, shape: Shape, most: usize) -> Option<()> {
+        if self.find(shape).is_none() {
+            *self.shapes.get_mut(..most)?.get_mut(usize::from(self.len))? = shape;
+            self.len = self.len.wrapping_add(1);
+        }
+        Some(())
+    }
+
+    /// The number of the shape that a cell was given.
+    #[inline(never)]
+    pub(super) fn number_of(&self, cell: Cell) -> u8 {
+        let found = if cell.begin == 0 {
+            self.find_first(cell).map(|(number, _)| number)
+        } else if cell.is_last() {
+            self.find_last(cell)
+        } else {
+            self.find(cell.shape())
+        };
+        found.unwrap_or(0)
+    }
+
+    /// The shape that a cell at the block's end is the beginning of.
+    pub(super) fn find_last(&self, cell: Cell) -> Option<u8> {
+        let found = self.known().iter().position(|shape| match cell.others() {
+            0 => shape.zeroes() >= cell.zeroes(),
+            others => shape.zeroes() == cell.zeroes() && shape.others() >= others,
+        });
+        found.map(|number| number as u8)
+    }
+
+    /// The shape that a cell at the block's beginning is the end of, and how much of it
+    /// lies before.
+    pub(super) fn find_first(&self, cell: Cell) -> Option<(u8, u8)> {
+        self.known().iter().zip(0u8..).find_map(|(shape, number)| {
+            let (zeroes, others) = (shape.zeroes(), shape.others());
+            let skip = shape.len().checked_sub(cell.len())?;
+            let fits = if cell.is_last() {
+                // Cut off at both ends: only as it is.
+                skip == 0 && zeroes == cell.zeroes()
+            } else {
+                others == cell.others() || cell.zeroes() == 0 && others > cell.others()
+            };
+            (fits && skip <= SKIP_MAX).then_some((number, skip as u8))
+        })
+    }
+
+    pub(super) fn same_zeroes(&self) -> bool {
+        let [first, ..] = self.shapes;
+        self.known().iter().all(|shape| shape.zeroes() == first.zeroes())
+    }
+
+    pub(in crate::codec) fn bytes(&self) -> usize {
+        let len = usize::from(self.len);
+        if self.same_zeroes() { len.wrapping_add(1) } else { len.wrapping_mul(2) }
+    }
+}
