@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         let rest = self.bytes.get(at >> 3..).unwrap_or_default();
         let word = match rest.first_chunk() {
             Some(chunk) => u64::from_le_bytes(*chunk),
-            None => last_bytes(rest),
+            None => last_bytes(self.bytes, rest.len()),
         };
         word >> (at & 7)
     }
@@ -136,7 +136,15 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The last `count` bytes, fewer than a word.
 #[inline(always)]
-fn last_bytes(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+fn last_bytes(bytes: &[u8], count: usize) -> u64 {
+    match bytes.last_chunk() {
+        // In two steps: a word has no eight bytes more.
+        Some(chunk) => {
+            let missing = 7usize.wrapping_sub(count) & 7;
+            u64::from_le_bytes(*chunk) >> 8 >> missing.wrapping_mul(8)
+        }
+        None => bytes.iter().rev().take(count).fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }

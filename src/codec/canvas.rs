@@ -1,12 +1,7 @@
-//! Where a decoder puts tags: two words at a time, so that a kernel's stack never holds more.
+//! Where a decoder puts tags: a word at a time, so that a kernel's stack holds no more.
 
-use super::block::GRANULES;
+use super::{ALL_GRANULES, block::BLOCK_WORDS};
 use crate::tags::{GRANULES_PER_WORD, TagSink};
-
-/// Words that are painted together.
-const WORDS: usize = 2;
-/// Their granules.
-pub(super) const STRIP: usize = WORDS * GRANULES_PER_WORD;
 
 /// The words of a page, in order.
 pub(super) struct Blocks<'a, S: TagSink + ?Sized> {
@@ -30,61 +25,82 @@ impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
         }
         self.done = self.done.wrapping_add(1);
     }
+
+    /// Writes the next `count` words, of which the first is this one and the others are `fill`; of no
+    /// effect from word `end` on.
+    #[inline(never)]
+    pub(super) fn put_words(&mut self, word: u64, fill: u64, count: usize, end: usize) {
+        let end = self.done.wrapping_add(count).min(end);
+        let mut word = word;
+        while self.done < end {
+            self.put(word);
+            word = fill;
+        }
+    }
 }
 
-/// One block, from its first granule to its last, as changes of the tag: a few instructions each and no
-/// branch. What lies between them comes of all changes at once, when a strip of the block is done.
+/// A difference of tags, from a granule on: in every granule of a word.
+#[inline(always)]
+pub(super) fn pattern(delta: u64) -> u64 {
+    delta.wrapping_mul(ALL_GRANULES)
+}
+
+/// Some words of a page, from the first granule to the last, as changes of the tag.
 pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
     blocks: &'a mut Blocks<'b, S>,
-    /// By how much each granule of the strip differs from the one before it; the first, from 0.
-    changes: [u64; WORDS],
-    /// Where the strip ends.
+    /// The word at hand, and what those behind it are filled with, as far as is known.
+    word: u64,
+    fill: u64,
+    /// The first word, of which granules are counted, and the end.
+    base: usize,
     end: usize,
 }
 
 impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
-    /// Begins a block.
+    /// The next block.
     #[inline(always)]
     pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
-        Self { blocks, changes: [0; WORDS], end: STRIP }
+        Self::of_words(blocks, BLOCK_WORDS)
     }
 
-    /// Changes the tag by `delta`, a nibble, from granule `at` of the block on; of no effect behind
-    /// the block's end. Calls come in ascending order of `at`.
+    /// The next so many words.
     #[inline(always)]
-    pub(super) fn change(&mut self, at: usize, delta: u64) {
-        if at < self.end || self.advance(at) {
-            self.change_here(at, delta);
-        }
+    pub(super) fn of_words(blocks: &'a mut Blocks<'b, S>, words: usize) -> Self {
+        let base = blocks.done;
+        Self { blocks, word: 0, fill: 0, base, end: base.wrapping_add(words) }
     }
 
-    /// The same for a granule of the strip at hand.
+    /// Changes the tag from granule `at` on by a [`pattern`]; of no effect behind the end. Calls come
+    /// in ascending order of `at`; else what comes of it does not matter.
     #[inline(always)]
-    pub(super) fn change_here(&mut self, at: usize, delta: u64) {
-        if let Some(word) = self.changes.get_mut(at / GRANULES_PER_WORD % WORDS) {
-            *word ^= delta << (at % GRANULES_PER_WORD).wrapping_mul(4);
+    pub(super) fn change(&mut self, at: usize, pattern: u64) {
+        let index = self.base.wrapping_add(at / GRANULES_PER_WORD).min(self.end);
+        while self.blocks.done < index {
+            self.next_word();
         }
+        // At the end this is of a word that is never written.
+        self.change_here(at % GRANULES_PER_WORD, pattern);
     }
 
-    /// Ends the strips before granule `at`. False if that is all of them.
-    #[inline(never)]
-    pub(super) fn advance(&mut self, at: usize) -> bool {
-        while self.end <= at && self.end <= GRANULES {
-            let mut last = 0;
-            for change in &mut self.changes {
-                // Each granule's tag is all changes up to it, XORed.
-                let mut tags = core::mem::take(change) ^ last;
-                tags ^= tags << 4;
-                tags ^= tags << 8;
-                tags ^= tags << 16;
-                tags ^= tags << 32;
-                last = tags >> 60;
-                self.blocks.put(tags);
-            }
-            let [first, ..] = &mut self.changes;
-            *first = last;
-            self.end = self.end.wrapping_add(STRIP);
+    /// The same for a granule of the word at hand, below 16.
+    #[inline(always)]
+    pub(super) fn change_here(&mut self, granule: usize, pattern: u64) {
+        self.word ^= pattern << (granule.wrapping_mul(4) & 63);
+        self.fill ^= pattern;
+    }
+
+    /// Ends the word at hand.
+    #[inline(always)]
+    pub(super) fn next_word(&mut self) {
+        self.blocks.put(self.word);
+        self.word = self.fill;
+    }
+
+    /// Ends the words.
+    #[inline(always)]
+    pub(super) fn finish(mut self) {
+        while self.blocks.done < self.end {
+            self.next_word();
         }
-        at < GRANULES
     }
 }

@@ -9,7 +9,11 @@
 //! A granule number is 8, 10 or 12 bits long. Boundaries that are not there are zeroes, so
 //! a page of one tag is that tag, a small number. Any 62 bits decode to something.
 
-use super::{ALL_GRANULES, block::Block};
+use super::{
+    ALL_GRANULES,
+    block::Block,
+    canvas::{Blocks, Canvas, pattern},
+};
 use crate::tags::{PageSize, TagSink, TagSource};
 
 /// An encoded page.
@@ -159,26 +163,14 @@ pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagS
         return (0..P::WORDS).for_each(|index| sink.set_word(index, word));
     }
     let (first, steps) = unpack::<P>(code);
-    // The word at hand, and what those behind it are filled with. Boundaries come in order;
-    // where they do not, the code is none of ours, and what comes of it does not matter.
-    let mut fill = u64::from(first).wrapping_mul(ALL_GRANULES);
-    let mut word = fill;
-    let mut index = 0usize;
+    let mut blocks = Blocks::new(sink, true);
+    let mut canvas = Canvas::of_words(&mut blocks, P::WORDS);
+    canvas.change_here(0, pattern(first.into()));
+    // Boundaries come in order; where they do not, the code is none of ours.
     for &(granule, delta) in &steps {
-        while index < usize::from(granule >> 4) {
-            sink.set_word(index, word);
-            word = fill;
-            index = index.wrapping_add(1);
-        }
-        let pattern = u64::from(delta).wrapping_mul(ALL_GRANULES);
-        word ^= pattern << (granule & 15).wrapping_mul(4);
-        fill ^= pattern;
+        canvas.change(granule.into(), pattern(delta.into()));
     }
-    while index < P::WORDS {
-        sink.set_word(index, word);
-        word = fill;
-        index = index.wrapping_add(1);
-    }
+    canvas.finish();
 }
 
 /// The first tag, and where the tag changes by how much. Boundaries that are not there

@@ -109,7 +109,91 @@ impl<'a> Unpacker<'a> {
     ///
     /// [`Error::Invalid`]: crate::error::Error::Invalid
     pub(super) fn finish(&self) -> Result<usize> {
-        let width = if self.parity.is_some() { 3 } else { 4 };
-        self.reader.check(usize::from(self.left).wrapping_mul(width))
+        self.check(self.left.into())
     }
+
+    /// The same without the last `unused` tags.
+    fn check(&self, unused: usize) -> Result<usize> {
+        let width = if self.parity.is_some() { 3 } else { 4 };
+        self.reader.check(unused.wrapping_mul(width))
+    }
+}
+
+/// By how much the tag changes from run to run, the first one from tag 0; a run of tag 0 before
+/// others is none.
+// Without the runs they come from: these stay in registers.
+#[derive(Default)]
+pub(super) struct Changes {
+    left: u8,
+    held: u64,
+}
+
+impl Changes {
+    #[inline(always)]
+    pub(super) fn next(&mut self, runs: &mut Runs<'_>) -> u64 {
+        if self.left == 0 {
+            (self.held, self.left) = (runs.sixteen_changes(), LANES as u8);
+        }
+        self.left = self.left.wrapping_sub(1);
+        let change = self.held & 15;
+        self.held >>= 4;
+        change
+    }
+
+    /// Bytes begun so far, without the tags that are held. [`Error::Invalid`] if there are fewer.
+    ///
+    /// [`Error::Invalid`]: crate::error::Error::Invalid
+    #[inline(always)]
+    pub(super) fn finish(self, runs: &Runs<'_>) -> Result<usize> {
+        runs.finish(self.left.into())
+    }
+}
+
+/// The tags of runs, those of tag 0 with the others.
+pub(super) struct Runs<'a> {
+    tags: Unpacker<'a>,
+    /// Every other run is of tag 0, and has no tag.
+    alternate: bool,
+    /// Then: eight tags that are held.
+    rest: Option<u32>,
+    /// The tag that came last.
+    last: u64,
+}
+
+impl<'a> Runs<'a> {
+    /// Of all runs, or of those whose neighbours are of tag 0, which are not among the tags.
+    #[inline(always)]
+    pub(super) fn new(tags: Unpacker<'a>, alternate: bool) -> Self {
+        Self { tags, alternate, rest: None, last: 0 }
+    }
+
+    #[inline(never)]
+    fn sixteen_changes(&mut self) -> u64 {
+        let tags = match (self.alternate, self.rest.take()) {
+            (false, _) => self.tags.sixteen(),
+            (true, Some(eight)) => beside_zeroes(eight),
+            (true, None) => {
+                let sixteen = self.tags.sixteen();
+                self.rest = Some((sixteen >> 32) as u32);
+                beside_zeroes(sixteen as u32)
+            }
+        };
+        let changes = tags ^ (tags << 4 | self.last);
+        self.last = tags >> 60;
+        changes
+    }
+
+    #[inline(never)]
+    fn finish(&self, unused: usize) -> Result<usize> {
+        let tags = if self.alternate { unused >> 1 } else { unused };
+        self.tags.check(if self.rest.is_some() { tags.wrapping_add(LANES / 2) } else { tags })
+    }
+}
+
+/// Eight tags, each with a zero behind it.
+fn beside_zeroes(eight: u32) -> u64 {
+    let tags = u64::from(eight);
+    let tags = (tags | tags << 16) & 0x0000_ffff_0000_ffff;
+    let tags = (tags | tags << 8) & 0x00ff_00ff_00ff_00ff;
+    (tags | tags << 4) & 0x0f0f_0f0f_0f0f_0f0f
 }

@@ -2,14 +2,14 @@
 
 use super::{
     bits::{Reader, Writer},
-    block::{BITMAP, Block, GRANULES, LIST, QUARTERS},
-    canvas::{Blocks, Canvas, STRIP},
+    block::{BITMAP, Block, LIST, QUARTERS},
+    canvas::{Blocks, Canvas, pattern},
     layout::Layout,
-    packed::{self, Unpacker},
+    packed::{self, Changes, Runs, Unpacker},
 };
 use crate::{
     error::{Error, Result},
-    tags::TagSink,
+    tags::{GRANULES_PER_WORD, TagSink},
 };
 
 /// Bytes of a bitmap.
@@ -60,21 +60,22 @@ pub(super) fn decode_list(
 ) -> Result<usize> {
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
-    let mut changes = Changes::new(bytes, usize::from(len).wrapping_add(2), flags)?;
+    let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
+    let mut changes = Changes::default();
     let mut canvas = Canvas::new(blocks);
     if flags & ZERO_FIRST == 0 {
-        canvas.change_here(0, changes.next());
+        canvas.change_here(0, pattern(changes.next(&mut runs)));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        canvas.change(at.into(), changes.next());
+        canvas.change(at.into(), pattern(changes.next(&mut runs)));
         before = at;
     }
-    canvas.advance(GRANULES);
-    changes.tags.finish()
+    canvas.finish();
+    changes.finish(&runs)
 }
 
 #[inline(never)]
@@ -89,60 +90,32 @@ pub(super) fn decode_bitmap(
     if first & 1 != 0 {
         return Err(Error::Invalid);
     }
-    let mut changes = Changes::new(bytes, BITMAP_BYTES + 1, flags)?;
+    let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
+    let mut changes = Changes::default();
     let mut canvas = Canvas::new(blocks);
     // The first granule begins a run like any other, if that has a tag.
     let mut first = u32::from(flags & ZERO_FIRST == 0);
-    let mut end = 0usize;
-    for bits in bitmap.chunks_exact(STRIP / 8) {
+    for bits in bitmap.chunks_exact(GRANULES_PER_WORD / 8) {
         let bits = bits.first_chunk().copied().unwrap_or_default();
-        let mut rest = u32::from_le_bytes(bits) | first;
+        let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
         while rest != 0 {
-            canvas.change_here(rest.trailing_zeros() as usize, changes.next());
+            canvas.change_here(rest.trailing_zeros() as usize, pattern(changes.next(&mut runs)));
             rest &= rest.wrapping_sub(1);
         }
-        end = end.wrapping_add(STRIP);
-        canvas.advance(end);
+        canvas.next_word();
     }
-    changes.tags.finish()
+    changes.finish(&runs)
 }
 
-/// By how much the tag changes from run to run.
-struct Changes<'a> {
-    tags: Unpacker<'a>,
-    /// Every other run is of tag 0.
-    alternate: bool,
-    /// Then: the next run is.
-    zero: bool,
-    tag: u8,
-}
-
-impl<'a> Changes<'a> {
-    /// The tags are behind the first `head` bytes.
-    #[inline(always)]
-    fn new(bytes: &'a [u8], head: usize, flags: u8) -> Result<Self> {
-        let alternate = flags & ALTERNATES != 0;
-        if !alternate && flags != 0 {
-            return Err(Error::Invalid);
-        }
-        let mut reader = Reader::behind(bytes, head);
-        let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
-        Ok(Self { tags: Unpacker::new(reader, parity), alternate, zero: false, tag: 0 })
+/// The runs whose tags are behind the first `head` bytes.
+#[inline(always)]
+fn behind(bytes: &[u8], head: usize, flags: u8) -> Result<Runs<'_>> {
+    let alternate = flags & ALTERNATES != 0;
+    if !alternate && flags != 0 {
+        return Err(Error::Invalid);
     }
-
-    /// The next change, the first one from tag 0; a run of tag 0 before others is none.
-    #[inline(always)]
-    fn next(&mut self) -> u64 {
-        let mut change = self.tag;
-        if self.zero {
-            self.zero = false;
-        } else {
-            let before = if self.alternate { 0 } else { self.tag };
-            self.tag = self.tags.next() as u8;
-            change = self.tag ^ before;
-            self.zero = self.alternate;
-        }
-        change.into()
-    }
+    let mut reader = Reader::behind(bytes, head);
+    let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
+    Ok(Runs::new(Unpacker::new(reader, parity), alternate))
 }

@@ -4,11 +4,11 @@ use super::{
     super::{
         ALL_GRANULES,
         bits::{LANES, Reader},
-        block::{BLOCK_WORDS, GRANULES},
-        canvas::{Blocks, Canvas},
+        block::BLOCK_WORDS,
+        canvas::{Blocks, pattern},
         packed::Unpacker,
     },
-    ODD_EVEN, SAME_ZEROES, SKIP_MAX, index_bits,
+    ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
 };
 use crate::{
     error::{Error, Result},
@@ -86,15 +86,79 @@ pub(in crate::codec) fn decode(
     blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
     bytes: &[u8],
 ) -> Result<usize> {
-    // Most often there is one shape, and it is no longer than a word.
+    // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
-    match head.shape(bytes, 0) {
-        Some((zeroes, others))
-            if head.count() == 1 && zeroes.wrapping_add(others) <= GRANULES_PER_WORD =>
-        {
-            decode_grid(blocks, bytes)
+    let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
+    let short = lengths.map(|(zeroes, others)| zeroes.wrapping_add(others)).max();
+    match (short, head.count()) {
+        (Some(0..=GRANULES_PER_WORD), 1) => decode_grid(blocks, bytes),
+        (Some(0..=GRANULES_PER_WORD), _) => decode_short(blocks, bytes),
+        _ => decode_long(blocks, bytes),
+    }
+}
+
+/// The shapes' numbers and the tags of cells.
+struct Values<'a> {
+    reader: Reader<'a>,
+    index_bits: u32,
+    /// 1 where the tags are alternately odd and even.
+    three: u32,
+    parity: u8,
+}
+
+/// Those of some cells, a byte each.
+// Without the reader they come from: these stay in registers.
+#[derive(Default)]
+struct Held {
+    numbers: u64,
+    tags: u64,
+    left: u32,
+}
+
+impl<'a> Values<'a> {
+    #[inline(always)]
+    fn new(bytes: &'a [u8], head: &Head) -> Self {
+        Self {
+            reader: Reader::behind(bytes, head.len()),
+            index_bits: index_bits(head.count()),
+            three: head.odd_even().into(),
+            parity: head.parity(),
         }
-        _ => decode_cells(blocks, bytes),
+    }
+
+    fn width(&self) -> u32 {
+        self.index_bits.wrapping_add(4).wrapping_sub(self.three)
+    }
+
+    /// The next eight; of an even number of cells, all turns of odd and even are like the first.
+    #[inline(never)]
+    fn eight(&mut self) -> Held {
+        let values = self.reader.numbers(self.width());
+        let lanes = |byte: u64| byte.wrapping_mul(0x0101_0101_0101_0101);
+        let numbers = values & lanes(!(u64::MAX << self.index_bits));
+        let tags = (values ^ numbers) >> self.index_bits << self.three;
+        let turns = 0x0001_0001_0001_0001u64.wrapping_mul(self.three.into());
+        let lowest = if self.parity > 0 { turns } else { turns << 8 };
+        Held { numbers, tags: tags | lowest, left: LANES as u32 }
+    }
+
+    fn finish(&self, held: &Held) -> Result<usize> {
+        self.reader.check(held.left.wrapping_mul(self.width()) as usize)
+    }
+}
+
+impl Held {
+    /// The next cell's number, and its tag.
+    #[inline(always)]
+    fn next(&mut self, values: &mut Values<'_>) -> (usize, u64) {
+        if self.left == 0 {
+            *self = values.eight();
+        }
+        self.left = self.left.wrapping_sub(1);
+        let next = ((self.numbers & 7) as usize, self.tags & 15);
+        self.numbers >>= 8;
+        self.tags >>= 8;
+        next
     }
 }
 
@@ -136,31 +200,67 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
     tags.finish()
 }
 
-/// Decodes cells of any shapes.
+/// Decodes cells that are no longer than a word, a whole one at a time.
 #[inline(never)]
-fn decode_cells(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+fn decode_short(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
-    let index_bits = index_bits(head.count());
-    let width = index_bits.wrapping_add(if head.odd_even() { 3 } else { 4 });
-    let mut reader = Reader::behind(bytes, head.len());
-    let mut canvas = Canvas::new(blocks);
-    let (mut at, mut skip) = (0, head.skip());
-    let (mut eight, mut left) = (0, 0usize);
-    let three = u32::from(head.odd_even());
-    let mut parity = head.parity();
-    // A cell is a granule long at least, so this ends.
-    while at < GRANULES {
-        if left == 0 {
-            (eight, left) = (reader.numbers(width), LANES);
+    // Their runs, and bits of them; none of a shape that there is not.
+    let mut runs = [0u64; SHAPES];
+    let mut steps = [0u8; SHAPES];
+    for (index, (run, step)) in runs.iter_mut().zip(&mut steps).enumerate() {
+        if let Some((zeroes, others)) = head.shape(bytes, index) {
+            *run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4) & 63);
+            *run <<= zeroes.wrapping_mul(4) & 63;
+            *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
         }
-        left = left.wrapping_sub(1);
-        let value = eight as u8;
-        eight >>= 8;
-        let index = value & !(u8::MAX << (index_bits & 7));
-        let tag = value >> (index_bits & 7) << three | parity;
-        parity ^= three as u8;
-        let (mut zeroes, mut others) =
-            head.shape(reader.bytes(), index.into()).ok_or(Error::Invalid)?;
+    }
+    let mut values = Values::new(bytes, &head);
+    let mut held = Held::default();
+    let skip = head.skip().wrapping_mul(4);
+    // The first cell begins in a word before the block, if it is cut.
+    let mut before = skip > 0;
+    let mut used = skip.wrapping_neg() & 63;
+    let mut word = 0;
+    let mut first = true;
+    let end = blocks.done.wrapping_add(BLOCK_WORDS);
+    while blocks.done < end {
+        let (index, tag) = held.next(&mut values);
+        let step = usize::from(*steps.get(index).ok_or(Error::Invalid)?);
+        // The first cell, too, has a granule in the block.
+        if step == 0 || first && step <= skip {
+            return Err(Error::Invalid);
+        }
+        first = false;
+        let cell = tag.wrapping_mul(*runs.get(index).ok_or(Error::Invalid)?);
+        word |= cell << (used & 63);
+        used = used.wrapping_add(step);
+        if used >= 64 {
+            if !before {
+                blocks.put(word);
+            }
+            before = false;
+            used = used.wrapping_sub(64);
+            // What of the cell lies in the next word: its last granules.
+            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
+        }
+    }
+    values.finish(&held)
+}
+
+/// Decodes cells of any shapes, run by run.
+#[inline(never)]
+fn decode_long(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+    let head = Head::read(bytes)?;
+    let mut values = Values::new(bytes, &head);
+    let mut held = Held::default();
+    let mut skip = head.skip();
+    // The word at hand, and its granules that are done.
+    let (mut word, mut used) = (0, 0usize);
+    let end = blocks.done.wrapping_add(BLOCK_WORDS);
+    // A cell is a granule long at least, so this ends.
+    while blocks.done < end {
+        let (index, tag) = held.next(&mut values);
+        let (mut zeroes, mut others) = head.shape(bytes, index).ok_or(Error::Invalid)?;
         if skip > 0 {
             // The first cell, too, has a granule in the block.
             others = others.saturating_sub(skip.saturating_sub(zeroes));
@@ -170,11 +270,19 @@ fn decode_cells(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) ->
             }
             skip = 0;
         }
-        at = at.wrapping_add(zeroes);
-        canvas.change(at, tag.into());
-        at = at.wrapping_add(others);
-        canvas.change(at, tag.into());
+        used = used.wrapping_add(zeroes);
+        if used >= GRANULES_PER_WORD {
+            blocks.put_words(word, 0, used / GRANULES_PER_WORD, end);
+            (word, used) = (0, used % GRANULES_PER_WORD);
+        }
+        let run = pattern(tag);
+        word |= run << (used.wrapping_mul(4) & 63);
+        used = used.wrapping_add(others);
+        if used >= GRANULES_PER_WORD {
+            blocks.put_words(word, run, used / GRANULES_PER_WORD, end);
+            (word, used) = (run, used % GRANULES_PER_WORD);
+        }
+        word &= !(u64::MAX << (used.wrapping_mul(4) & 63));
     }
-    canvas.advance(GRANULES);
-    reader.check(left.wrapping_mul(width as usize))
+    values.finish(&held)
 }
