@@ -35,16 +35,18 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(count);
     }
 
-    /// Appends a number of `count` bits, 8 at most.
-    #[inline(always)]
-    pub(super) fn small(&mut self, number: u8, count: usize) {
-        self.held |= u64::from(number) << (self.bits & 7);
-        self.bits = self.bits.wrapping_add(count);
-        if self.bits >= 8 {
-            self.byte(self.held as u8);
-            self.held >>= 8;
-            self.bits = self.bits.wrapping_sub(8);
-        }
+    /// Appends the first `count` of eight numbers of `width` bits, 7 at most, that have a byte each: three
+    /// shifts pack them all. The others are 0.
+    #[inline(never)]
+    pub(super) fn numbers(&mut self, bytes: u64, width: u32, count: usize) {
+        let width = width & 7;
+        let low = 0x00ff_00ff_00ff_00ff;
+        let pairs = bytes & low | (bytes >> 8 & low) << width;
+        let low = 0x0000_ffff_0000_ffff;
+        let halves = pairs & low | (pairs >> 16 & low) << width.wrapping_mul(2);
+        let low = 0x0000_0000_ffff_ffff;
+        let packed = halves & low | (halves >> 32) << width.wrapping_mul(4);
+        self.bits(packed, count.wrapping_mul(width as usize));
     }
 
     /// Appends a number of `count` bits, 56 at most.
@@ -97,10 +99,6 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(super) fn behind(bytes: &'a [u8], at: usize) -> Self {
         Self { bytes, at: at.wrapping_mul(8) }
-    }
-
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
     }
 
     /// The next `count` bits, 56 at most, and others above them.

@@ -26,7 +26,15 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
-use super::{ALL_GRANULES, canvas::Blocks, cells, layout::Layout, runs};
+use super::{
+    ALL_GRANULES,
+    canvas::Blocks,
+    cells,
+    layout::Layout,
+    nibbles::{self, Appender, Nibbles},
+    runs,
+    starts::Starts,
+};
 use crate::{
     error::{Error, Result},
     tags::{GRANULES_PER_WORD, TagSink, TagSource},
@@ -74,7 +82,7 @@ pub(super) enum Format {
 /// A block of more than [`TAGS`] tags is raw: it is read again when it is written.
 pub(super) struct Block {
     pub(super) starts: Starts,
-    pub(super) tags: Tags,
+    pub(super) tags: Nibbles,
     /// How many starts there are.
     boundaries: u16,
     /// Every other run is of tag 0, and has none in `tags`.
@@ -88,7 +96,7 @@ impl Block {
     pub(super) const fn new() -> Self {
         Self {
             starts: Starts([0; QUARTERS]),
-            tags: Tags { words: [0; TAGS / GRANULES_PER_WORD], len: 0 },
+            tags: Nibbles::new(),
             boundaries: 0,
             alternate: true,
             zero_first: true,
@@ -101,21 +109,27 @@ impl Block {
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
         // Most alternate, and the first granules of others tell that they do not.
-        if self.scan(source, base, true) {
-            return;
-        }
-        let runs = count_runs(source, base);
-        if runs > TAGS {
-            self.boundaries = runs as u16;
-            self.tags.len = runs as u16;
-        } else {
-            self.scan(source, base, false);
+        if let Some(touching) = self.scan(source, base, true) {
+            // Where that word is full of runs, others are, too, and raw blocks need no more.
+            let runs = if touching.count_ones() > 6 { count_runs(source, base) } else { 0 };
+            if runs > TAGS {
+                self.boundaries = runs as u16;
+                self.tags.set_len(runs);
+            } else {
+                self.scan(source, base, false);
+            }
         }
     }
 
-    /// Finds the runs; each word is read once. False where they ought to alternate and do not.
-    #[inline(always)]
-    fn scan(&mut self, source: &(impl TagSource + ?Sized), base: usize, alternate: bool) -> bool {
+    /// Finds the runs; each word is read once. Where they ought to alternate and do not, returns the
+    /// runs that begin in the word that tells.
+    #[inline(never)]
+    fn scan(
+        &mut self,
+        source: &(impl TagSource + ?Sized),
+        base: usize,
+        alternate: bool,
+    ) -> Option<u64> {
         let mut word = source.word(base);
         self.alternate = alternate;
         self.zero_first = word & 15 == 0;
@@ -123,10 +137,8 @@ impl Block {
         // zero where that is not, so that they alternate.
         let mut before = u64::from(self.zero_first);
         let mut nonzero_before = before;
-        let mut held = 0;
-        let mut len = 0usize;
+        let mut tags = Appender::default();
         let mut index = base;
-        let end = base.wrapping_add(BLOCK_WORDS);
         for starts in &mut self.starts.0 {
             let mut bits = 0;
             for _ in 0..WORDS_OF_QUARTER {
@@ -139,32 +151,27 @@ impl Block {
                     if alternate {
                         let nonzero = nonzero_granules(word);
                         if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
-                            return false;
+                            return Some(differs);
                         }
                         nonzero_before = nonzero >> 60;
                         tagged &= nonzero;
                     }
                     bits |= pack(differs) << 48;
                     while tagged != 0 {
-                        held = held >> 4 | word >> tagged.trailing_zeros() << 60;
+                        tags.push(word >> tagged.trailing_zeros(), &mut self.tags);
                         tagged &= tagged.wrapping_sub(1);
-                        len = len.wrapping_add(1);
-                        if len % GRANULES_PER_WORD == 0 {
-                            self.tags.put(len, held);
-                        }
                     }
                 }
+                // Behind the last comes one that does not matter.
                 index = index.wrapping_add(1);
-                if index < end {
-                    word = source.word(index);
-                }
+                word = source.word(index);
             }
             *starts = bits;
         }
         if let Some(starts) = self.starts.0.first_mut() {
             *starts &= !1;
         }
-        self.tags.finish(len, held);
+        let len = tags.finish(&mut self.tags);
         // Between tags there are zeroes, if they alternate, and at the ends there may be.
         let ends = usize::from(self.zero_first).wrapping_add(usize::from(before == 0));
         let boundaries = match len {
@@ -173,7 +180,7 @@ impl Block {
             _ => len.wrapping_sub(1),
         };
         self.boundaries = boundaries as u16;
-        true
+        None
     }
 
     /// True if there are more tags than are kept.
@@ -198,7 +205,7 @@ impl Block {
 
     /// The runs in order: where they begin, and their tag.
     pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u8)> {
-        let mut tags = TagCursor::default();
+        let mut tags = nibbles::Cursor::default();
         let mut zero = self.alternate && self.zero_first;
         core::iter::once(0).chain(self.starts.iter()).map(move |at| {
             let tag = if zero { 0 } else { tags.next(&self.tags) };
@@ -227,7 +234,8 @@ impl Block {
             Format::Cells => cells::encode(self, layout, out, head),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
-                let tag = if self.zero_first { 0 } else { TagCursor::default().next(&self.tags) };
+                let tag =
+                    if self.zero_first { 0 } else { nibbles::Cursor::default().next(&self.tags) };
                 out.iter_mut().take(1).for_each(|byte| *byte = tag);
                 1
             }
@@ -249,64 +257,6 @@ pub(super) fn encode_raw(
         (0..BLOCK_WORDS).for_each(|i| rest.set_word(i, source.word(base.wrapping_add(i))));
     }
     ENCODED_MAX
-}
-
-/// The tags of runs, in order.
-pub(super) struct Tags {
-    /// Sixteen in a word; behind the last there are zeroes in its word.
-    words: [u64; TAGS / GRANULES_PER_WORD],
-    len: u16,
-}
-
-impl Tags {
-    /// How many there are, [`TAGS`] at most of a block that is not raw.
-    pub(super) fn len(&self) -> usize {
-        self.len.into()
-    }
-
-    /// Sixteen of them, from `16 * index` on.
-    #[inline(always)]
-    pub(super) fn sixteen(&self, index: usize) -> u64 {
-        self.words.get(index).copied().unwrap_or(0)
-    }
-
-    /// Puts down sixteen, the `len`-th tag as the last of them.
-    fn put(&mut self, len: usize, sixteen: u64) {
-        let index = (len / GRANULES_PER_WORD).wrapping_sub(1);
-        if let Some(word) = self.words.get_mut(index) {
-            *word = sixteen;
-        }
-    }
-
-    /// Puts down the last of `len` tags; they are in the highest nibbles of `held`.
-    fn finish(&mut self, len: usize, held: u64) {
-        let rest = len % GRANULES_PER_WORD;
-        let sixteen =
-            if rest > 0 { held >> GRANULES_PER_WORD.wrapping_sub(rest).wrapping_mul(4) } else { 0 };
-        self.put(len.wrapping_add(GRANULES_PER_WORD), sixteen);
-        self.len = len as u16;
-    }
-}
-
-/// A place among the tags of a block.
-#[derive(Default)]
-pub(super) struct TagCursor {
-    held: u64,
-    at: usize,
-}
-
-impl TagCursor {
-    /// The next tag; 0 behind the last.
-    #[inline(always)]
-    pub(super) fn next(&mut self, tags: &Tags) -> u8 {
-        if self.at % GRANULES_PER_WORD == 0 {
-            self.held = tags.sixteen(self.at / GRANULES_PER_WORD);
-        }
-        self.at = self.at.wrapping_add(1);
-        let tag = self.held as u8 & 15;
-        self.held >>= 4;
-        tag
-    }
 }
 
 /// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
@@ -334,85 +284,6 @@ pub(super) fn decode(
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
         _ => Err(Error::Invalid),
-    }
-}
-
-/// The granules of a block where the tag changes: a bit each, never for the first.
-pub(super) struct Starts(pub(super) [u64; QUARTERS]);
-
-impl Starts {
-    /// Before the first of them.
-    #[inline(always)]
-    pub(super) fn cursor(&self) -> Cursor {
-        let [rest, ..] = self.0;
-        Cursor { rest, base: 0 }
-    }
-
-    /// The starts in the next quarter that has some, and its first granule.
-    // Apart: it is needed three times at the most.
-    #[inline(never)]
-    fn quarter_behind(&self, mut base: usize) -> (u64, usize) {
-        loop {
-            base = base.wrapping_add(64);
-            match self.0.get(base >> 6) {
-                Some(0) => {}
-                Some(&rest) => return (rest, base),
-                None => return (0, base),
-            }
-        }
-    }
-
-    /// One after the other.
-    #[inline(always)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        let mut cursor = self.cursor();
-        core::iter::from_fn(move || Some(cursor.next(self)).filter(|at| *at < GRANULES))
-    }
-
-    /// True if they come again every `period` granules, 1 to 255, and nowhere else; the
-    /// block's first granule may be one or not.
-    pub(super) fn are_periodic(&self, period: usize) -> bool {
-        let [a, b, c, d] = self.0;
-        let word = |i: usize| self.0.get((period >> 6).wrapping_add(i)).copied().unwrap_or(0);
-        let (e, f, g, h) = (word(0), word(1), word(2), word(3));
-        let bits = period & 63;
-        let shift = |low: u64, high: u64| low >> bits | (high << 1) << (bits ^ 63);
-        // The last `period` granules have nothing to be compared with: those before `end` have.
-        let end = GRANULES.saturating_sub(period);
-        let mask = |from: usize| match end.saturating_sub(from) {
-            granules @ 0..64 => !(u64::MAX << granules),
-            _ => u64::MAX,
-        };
-        let differs = (a ^ shift(e, f)) & !1 & mask(0)
-            | (b ^ shift(f, g)) & mask(64)
-            | (c ^ shift(g, h)) & mask(128)
-            | (d ^ shift(h, 0)) & mask(192);
-        differs == 0
-    }
-}
-
-/// A place among the starts of a block.
-// Without a reference to them: whoever walks has one, and few registers.
-pub(super) struct Cursor {
-    /// Starts still to come, in this quarter of the block.
-    rest: u64,
-    /// The quarter's first granule.
-    base: usize,
-}
-
-impl Cursor {
-    /// The next start, or the block's end.
-    #[inline(always)]
-    pub(super) fn next(&mut self, starts: &Starts) -> usize {
-        if self.rest == 0 {
-            (self.rest, self.base) = starts.quarter_behind(self.base);
-            if self.rest == 0 {
-                return GRANULES;
-            }
-        }
-        let at = self.base | self.rest.trailing_zeros() as usize;
-        self.rest &= self.rest.wrapping_sub(1);
-        at
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     block::{Block, ENCODED_MAX, Format},
     cells::{self, Shapes, index_bits},
+    nibbles::Nibbles,
     packed,
     runs::BITMAP_BYTES,
 };
@@ -19,6 +20,8 @@ pub(super) struct Layout {
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
     pub(super) shapes: Shapes,
+    /// The number of each cell's shape, where there are several.
+    pub(super) numbers: Nibbles,
 }
 
 /// Bytes that a block of more than one run takes in each format that has runs; `None` where the format
@@ -40,6 +43,7 @@ impl Layout {
             parity: 0,
             skip: 0,
             shapes: Shapes::new(),
+            numbers: Nibbles::new(),
         }
     }
 
@@ -93,12 +97,6 @@ impl Layout {
             bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
             cells: cells.map(|count| self.cells_bytes(count)),
         }
-    }
-
-    /// What is packed of a tag, and its bits.
-    #[inline(always)]
-    pub(super) fn packed_tag(&self, tag: u8) -> (u8, usize) {
-        if self.odd_even { (tag >> 1, 3) } else { (tag, 4) }
     }
 
     /// Bytes as this many cells.

@@ -17,8 +17,10 @@ mod inline;
 #[doc(hidden)]
 pub mod inspect;
 mod layout;
+mod nibbles;
 mod packed;
 mod runs;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -7,7 +7,7 @@
 use super::{
     ALL_GRANULES,
     bits::{Reader, Writer},
-    block::Tags,
+    nibbles::Nibbles,
 };
 use crate::error::Result;
 
@@ -33,7 +33,7 @@ fn alternating(parity: u64) -> u64 {
 }
 
 /// True if tags are alternately odd and even. Others show it soon.
-pub(super) fn are_odd_even(tags: &Tags) -> bool {
+pub(super) fn are_odd_even(tags: &Nibbles) -> bool {
     let lowest = alternating(tags.sixteen(0) & 1);
     (0..tags.len()).step_by(LANES).zip(0usize..).all(|(at, index)| {
         let those = match tags.len().wrapping_sub(at) {
@@ -47,7 +47,7 @@ pub(super) fn are_odd_even(tags: &Tags) -> bool {
 /// Writes the first `count` tags: of three bits where `three` says so, else of four; those begin
 /// between bytes.
 #[inline(never)]
-pub(super) fn write(tags: &Tags, count: usize, three: bool, writer: &mut Writer<'_>) {
+pub(super) fn write(tags: &Nibbles, count: usize, three: bool, writer: &mut Writer<'_>) {
     for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
         let sixteen = tags.sixteen(index);
         let rest = count.wrapping_sub(at).min(LANES);

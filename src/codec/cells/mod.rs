@@ -4,10 +4,11 @@ mod decode;
 mod shapes;
 
 use super::{
-    bits::Writer,
-    block::{Block, CELLS, Cursor, GRANULES, TagCursor},
+    bits::{LANES, Writer},
+    block::{Block, CELLS, GRANULES, TAGS},
     layout::Layout,
-    packed,
+    nibbles::{self, Appender},
+    packed, starts,
 };
 pub(super) use decode::decode;
 use shapes::Shape;
@@ -60,8 +61,8 @@ impl Cell {
 /// The cells of a block that has a boundary; the first and the last may be parts of larger ones.
 struct Cells<'a> {
     block: &'a Block,
-    starts: Cursor,
-    tags: TagCursor,
+    starts: starts::Cursor,
+    tags: nibbles::Cursor,
     /// Where the next cell begins, and whether with zeroes; that is asked of the tag where runs touch.
     begin: usize,
     zero: bool,
@@ -75,21 +76,11 @@ impl<'a> Cells<'a> {
         Self {
             block,
             starts: block.starts.cursor(),
-            tags: TagCursor::default(),
+            tags: nibbles::Cursor::default(),
             begin: 0,
             zero: block.zero_first(),
             tag: 0,
         }
-    }
-
-    /// The tag of the cell that came last; to be asked for each of them, or for none. A cell whose run
-    /// lies behind the block has tag 0.
-    #[inline(always)]
-    fn tag(&mut self, cell: Cell) -> u8 {
-        if self.block.alternates() && cell.at < GRANULES {
-            self.tag = self.tags.next(&self.block.tags);
-        }
-        if cell.at < GRANULES { self.tag } else { 0 }
     }
 }
 
@@ -124,12 +115,25 @@ impl Iterator for Cells<'_> {
 // In three, one after the other: what one has on the stack the next does not need.
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
+    if !block.alternates() && !begins_alike(block) {
+        return None;
+    }
     if let Some(count) = survey_grid(block, layout) {
         return Some(count.into());
     }
-    let survey = survey_whole(block, &mut layout.shapes)?;
+    let survey = survey_whole(block, layout)?;
     survey_cut(block, layout, survey)?;
     Some(survey.count.into())
+}
+
+/// False where the first runs that are not cut all have other lengths, as random ones have.
+fn begins_alike(block: &Block) -> bool {
+    let mut starts = block.starts.cursor();
+    let mut next = || starts.next(&block.starts);
+    let (a, b, c, d, e) = (next(), next(), next(), next(), next());
+    let (k, l) = (b.wrapping_sub(a), c.wrapping_sub(b));
+    let (m, n) = (d.wrapping_sub(c), e.wrapping_sub(d));
+    k == l || m == n || k == m || l == n || k == n || l == m
 }
 
 /// The number of cells, if all are like the second of them; the bits of their starts tell.
@@ -161,30 +165,38 @@ struct Survey {
     at: u16,
 }
 
-/// The shapes of the cells that the block's ends have not cut.
+/// The shapes of the cells that the block's ends have not cut, and which cells have which.
 #[inline(never)]
-fn survey_whole(block: &Block, shapes: &mut Shapes) -> Option<Survey> {
+fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Survey> {
     let alternates = block.alternates();
     let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
+    let Layout { shapes, numbers, .. } = layout;
     shapes.len = 0;
     let mut cells = Cells::new(block);
     cells.next()?;
-    let mut survey = Survey { count: 1, begin: 0, at: 0 };
-    let mut shape = None;
+    let mut appender = Appender::default();
+    // The cells that are cut get theirs later.
+    appender.push(0, numbers);
+    let mut last = (0, 0);
+    let (mut shape, mut number) = (None, 0);
     for cell in cells {
-        survey.count = survey.count.wrapping_add(1);
         if cell.is_last() {
-            (survey.begin, survey.at) = (cell.begin as u16, cell.at as u16);
+            number = 0;
+            last = (cell.begin, cell.at);
         } else if shape != Some(cell.shape()) {
             // Cells of one shape come in rows: only where it changes is it looked for.
             shape = Some(cell.shape());
-            shapes.find_or_add(cell.shape(), most)?;
+            number = shapes.find_or_add(cell.shape(), most)?.into();
             if !alternates && cell.len() < 2 {
                 return None;
             }
         }
+        appender.push(number, numbers);
     }
-    Some(survey)
+    let count = appender.finish(numbers);
+    // There is one more where all cells are of two granules: a grid.
+    (count <= TAGS).then_some(())?;
+    Some(Survey { count: count as u16, begin: last.0 as u16, at: last.1 as u16 })
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
@@ -192,17 +204,20 @@ fn survey_whole(block: &Block, shapes: &mut Shapes) -> Option<Survey> {
 #[inline(never)]
 fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> {
     let first = Cells::new(block).next()?;
-    let shapes = &mut layout.shapes;
-    layout.skip = 0;
-    match shapes.find_first(first) {
-        Some((_, skip)) => layout.skip = skip,
-        None => shapes.find_or_add(first.shape(), SHAPES)?,
-    }
+    let Layout { shapes, numbers, .. } = layout;
+    let (number, skip) = match shapes.find_first(first) {
+        Some(found) => found,
+        None => (shapes.find_or_add(first.shape(), SHAPES)?, 0),
+    };
+    layout.skip = skip;
+    numbers.set(0, number);
     if survey.begin > 0 {
         let last = Cell { begin: survey.begin.into(), at: survey.at.into(), end: GRANULES };
-        if shapes.find_last(last).is_none() {
-            shapes.find_or_add(last.shape(), SHAPES)?;
-        }
+        let number = match shapes.find_last(last) {
+            Some(number) => number,
+            None => shapes.find_or_add(last.shape(), SHAPES)?,
+        };
+        numbers.set(usize::from(survey.count).wrapping_sub(1), number);
     }
     Some(())
 }
@@ -236,22 +251,37 @@ fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head
 #[inline(never)]
 fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let shapes = &layout.shapes;
-    let index_bits = index_bits(shapes.len.into());
-    // Cells of one shape come in rows: only where it changes is it looked for.
-    let (mut shape, mut number) = (None, 0);
-    let mut cells = Cells::new(block);
-    while let Some(cell) = cells.next() {
-        if shape != Some(cell.shape()) || cell.is_last() {
-            number = shapes.number_of(cell);
-            shape = if cell.begin > 0 { Some(cell.shape()) } else { None };
+    let number_bits = index_bits(layout.shapes.len.into());
+    let tag_bits = if layout.odd_even { 3 } else { 4 };
+    let mut cursor = nibbles::Cursor::default();
+    let count = layout.numbers.len();
+    for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
+        let mut tags = if block.alternates() {
+            block.tags.eight(index)
+        } else {
+            eight_touching(block, &mut cursor)
+        };
+        if layout.odd_even {
+            tags = tags >> 1 & 0x0707_0707_0707_0707;
         }
-        // In two steps, with one width less to be kept at hand.
-        writer.small(number, index_bits as usize);
-        let (tag, bits) = layout.packed_tag(cells.tag(cell));
-        writer.small(tag, bits);
+        let values = layout.numbers.eight(index) | tags << number_bits;
+        let count = count.wrapping_sub(at).min(LANES);
+        writer.numbers(values, number_bits.wrapping_add(tag_bits), count);
     }
     writer.finish()
+}
+
+/// The tags of the next eight cells where runs touch, a byte each: those of runs, but not of zeroes with
+/// another run behind them.
+#[inline(never)]
+fn eight_touching(block: &Block, cursor: &mut nibbles::Cursor) -> u64 {
+    (0..LANES).fold(0, |eight, _| {
+        let mut tag = cursor.next(&block.tags);
+        if tag == 0 {
+            tag = cursor.next(&block.tags);
+        }
+        eight >> 8 | u64::from(tag) << 56
+    })
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.

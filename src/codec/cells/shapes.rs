@@ -48,26 +48,15 @@ impl Shapes {
         found.map(|number| number as u8)
     }
 
-    /// `None` where there would be more than `most`.
-    pub(super) fn find_or_add(&mut self, shape: Shape, most: usize) -> Option<()> {
-        if self.find(shape).is_none() {
-            *self.shapes.get_mut(..most)?.get_mut(usize::from(self.len))? = shape;
-            self.len = self.len.wrapping_add(1);
+    /// Its number. `None` where there would be more shapes than `most`.
+    pub(super) fn find_or_add(&mut self, shape: Shape, most: usize) -> Option<u8> {
+        if let Some(number) = self.find(shape) {
+            return Some(number);
         }
-        Some(())
-    }
-
-    /// The number of the shape that a cell was given.
-    #[inline(never)]
-    pub(super) fn number_of(&self, cell: Cell) -> u8 {
-        let found = if cell.begin == 0 {
-            self.find_first(cell).map(|(number, _)| number)
-        } else if cell.is_last() {
-            self.find_last(cell)
-        } else {
-            self.find(cell.shape())
-        };
-        found.unwrap_or(0)
+        let number = self.len;
+        *self.shapes.get_mut(..most)?.get_mut(usize::from(number))? = shape;
+        self.len = number.wrapping_add(1);
+        Some(number)
     }
 
     /// The shape that a cell at the block's end is the beginning of.
