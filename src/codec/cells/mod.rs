@@ -171,27 +171,23 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Survey> {
     let alternates = block.alternates();
     let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
     let Layout { shapes, numbers, .. } = layout;
-    shapes.len = 0;
+    *shapes = Shapes::new();
     let mut cells = Cells::new(block);
     cells.next()?;
     let mut appender = Appender::default();
     // The cells that are cut get theirs later.
     appender.push(0, numbers);
     let mut last = (0, 0);
-    let (mut shape, mut number) = (None, 0);
     for cell in cells {
         if cell.is_last() {
-            number = 0;
+            appender.push(0, numbers);
             last = (cell.begin, cell.at);
-        } else if shape != Some(cell.shape()) {
-            // Cells of one shape come in rows: only where it changes is it looked for.
-            shape = Some(cell.shape());
-            number = shapes.find_or_add(cell.shape(), most)?.into();
-            if !alternates && cell.len() < 2 {
-                return None;
-            }
+            break;
         }
-        appender.push(number, numbers);
+        if !alternates && cell.len() < 2 {
+            return None;
+        }
+        appender.push(shapes.find_or_add(cell.shape(), most)?.into(), numbers);
     }
     let count = appender.finish(numbers);
     // There is one more where all cells are of two granules: a grid.
@@ -225,9 +221,11 @@ fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> 
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
-    match *layout.shapes.known() {
+    match layout.shapes.get(0) {
         // Then the tags of its cells are those of its runs.
-        [shape] if block.alternates() || shape.zeroes() == 0 => {
+        Some(shape)
+            if layout.shapes.len == 1 && (block.alternates() || shape.zeroes() == 0) =>
+        {
             write_tags(block, layout, shape, out, head)
         }
         _ => write_cells(block, layout, out, head),
@@ -298,7 +296,7 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     );
     writer.byte(layout.skip | if layout.odd_even { layout.parity << 7 } else { 0 });
     if same {
-        writer.byte(shapes.known().first().map_or(0, |shape| shape.0 as u8));
+        writer.byte(shapes.get(0).map_or(0, |shape| shape.0 as u8));
     }
     for shape in shapes.known() {
         if !same {
