@@ -68,20 +68,18 @@ pub(super) struct Unpacker<'a> {
     reader: Reader<'a>,
     /// Where they have three bits: the lowest of the first.
     parity: Option<u8>,
-    /// Tags that are held.
-    left: u8,
-    held: u64,
 }
 
 impl<'a> Unpacker<'a> {
     /// Of three bits where the `parity` of the first of them is given, else of four.
     #[inline(always)]
     pub(super) fn new(reader: Reader<'a>, parity: Option<u8>) -> Self {
-        Self { reader, parity, left: 0, held: 0 }
+        Self { reader, parity }
     }
 
+    /// The next sixteen.
     #[inline(never)]
-    fn sixteen(&mut self) -> u64 {
+    pub(super) fn sixteen(&mut self) -> u64 {
         match self.parity {
             None => self.reader.bits(64),
             Some(parity) => {
@@ -94,58 +92,39 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn next(&mut self) -> u64 {
-        if self.left == 0 {
-            (self.held, self.left) = (self.sixteen(), LANES as u8);
-        }
-        self.left = self.left.wrapping_sub(1);
-        let tag = self.held & 15;
-        self.held >>= 4;
-        tag
-    }
-
-    /// Bytes begun so far, without the tags that are held. [`Error::Invalid`] if there are fewer.
+    /// Bytes begun so far, without the last `unused` tags. [`Error::Invalid`] if there are fewer.
     ///
     /// [`Error::Invalid`]: crate::error::Error::Invalid
-    pub(super) fn finish(&self) -> Result<usize> {
-        self.check(self.left.into())
-    }
-
-    /// The same without the last `unused` tags.
-    fn check(&self, unused: usize) -> Result<usize> {
+    #[inline(never)]
+    pub(super) fn finish(&self, unused: usize) -> Result<usize> {
         let width = if self.parity.is_some() { 3 } else { 4 };
         self.reader.check(unused.wrapping_mul(width))
     }
 }
 
-/// By how much the tag changes from run to run, the first one from tag 0; a run of tag 0 before
-/// others is none.
-// Without the runs they come from: these stay in registers.
+/// Nibbles that are read and not used yet.
+// Without what they are read from: these stay in registers.
 #[derive(Default)]
-pub(super) struct Changes {
+pub(super) struct Held {
     left: u8,
-    held: u64,
+    nibbles: u64,
 }
 
-impl Changes {
+impl Held {
+    /// The next; `sixteen` gives more where there is none.
     #[inline(always)]
-    pub(super) fn next(&mut self, runs: &mut Runs<'_>) -> u64 {
+    pub(super) fn next(&mut self, sixteen: impl FnOnce() -> u64) -> u64 {
         if self.left == 0 {
-            (self.held, self.left) = (runs.sixteen_changes(), LANES as u8);
+            (self.nibbles, self.left) = (sixteen(), LANES as u8);
         }
         self.left = self.left.wrapping_sub(1);
-        let change = self.held & 15;
-        self.held >>= 4;
-        change
+        let next = self.nibbles & 15;
+        self.nibbles >>= 4;
+        next
     }
 
-    /// Bytes begun so far, without the tags that are held. [`Error::Invalid`] if there are fewer.
-    ///
-    /// [`Error::Invalid`]: crate::error::Error::Invalid
-    #[inline(always)]
-    pub(super) fn finish(self, runs: &Runs<'_>) -> Result<usize> {
-        runs.finish(self.left.into())
+    pub(super) fn left(&self) -> usize {
+        self.left.into()
     }
 }
 
@@ -167,8 +146,10 @@ impl<'a> Runs<'a> {
         Self { tags, alternate, rest: None, last: 0 }
     }
 
+    /// By how much the tag changes, for sixteen runs; the first one from tag 0. A run of tag 0 before
+    /// others is none.
     #[inline(never)]
-    fn sixteen_changes(&mut self) -> u64 {
+    pub(super) fn sixteen_changes(&mut self) -> u64 {
         let tags = match (self.alternate, self.rest.take()) {
             (false, _) => self.tags.sixteen(),
             (true, Some(eight)) => beside_zeroes(eight),
@@ -183,10 +164,12 @@ impl<'a> Runs<'a> {
         changes
     }
 
-    #[inline(never)]
-    fn finish(&self, unused: usize) -> Result<usize> {
+    /// Bytes begun so far, without the last `unused` runs. [`Error::Invalid`] if there are fewer.
+    ///
+    /// [`Error::Invalid`]: crate::error::Error::Invalid
+    pub(super) fn finish(&self, unused: usize) -> Result<usize> {
         let tags = if self.alternate { unused >> 1 } else { unused };
-        self.tags.check(if self.rest.is_some() { tags.wrapping_add(LANES / 2) } else { tags })
+        self.tags.finish(if self.rest.is_some() { tags.wrapping_add(LANES / 2) } else { tags })
     }
 }
 

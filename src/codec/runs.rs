@@ -5,7 +5,7 @@ use super::{
     block::{BITMAP, Block, LIST, QUARTERS},
     canvas::{Blocks, Canvas, pattern},
     layout::Layout,
-    packed::{self, Changes, Runs, Unpacker},
+    packed::{self, Held, Runs, Unpacker},
 };
 use crate::{
     error::{Error, Result},
@@ -61,21 +61,21 @@ pub(super) fn decode_list(
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
     let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
-    let mut changes = Changes::default();
+    let mut changes = Held::default();
     let mut canvas = Canvas::new(blocks);
     if flags & ZERO_FIRST == 0 {
-        canvas.change_here(0, pattern(changes.next(&mut runs)));
+        canvas.change_here(0, pattern(changes.next(|| runs.sixteen_changes())));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        canvas.change(at.into(), pattern(changes.next(&mut runs)));
+        canvas.change(at.into(), pattern(changes.next(|| runs.sixteen_changes())));
         before = at;
     }
     canvas.finish();
-    changes.finish(&runs)
+    runs.finish(changes.left())
 }
 
 #[inline(never)]
@@ -91,7 +91,7 @@ pub(super) fn decode_bitmap(
         return Err(Error::Invalid);
     }
     let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
-    let mut changes = Changes::default();
+    let mut changes = Held::default();
     let mut canvas = Canvas::new(blocks);
     // The first granule begins a run like any other, if that has a tag.
     let mut first = u32::from(flags & ZERO_FIRST == 0);
@@ -100,12 +100,15 @@ pub(super) fn decode_bitmap(
         let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
         while rest != 0 {
-            canvas.change_here(rest.trailing_zeros() as usize, pattern(changes.next(&mut runs)));
+            canvas.change_here(
+                rest.trailing_zeros() as usize,
+                pattern(changes.next(|| runs.sixteen_changes())),
+            );
             rest &= rest.wrapping_sub(1);
         }
         canvas.next_word();
     }
-    changes.finish(&runs)
+    runs.finish(changes.left())
 }
 
 /// The runs whose tags are behind the first `head` bytes.

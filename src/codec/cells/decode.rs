@@ -6,7 +6,7 @@ use super::{
         bits::{LANES, Reader},
         block::BLOCK_WORDS,
         canvas::{Blocks, pattern},
-        packed::Unpacker,
+        packed::{self, Unpacker},
     },
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
 };
@@ -174,7 +174,8 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
         return Err(Error::Invalid);
     }
     let parity = if head.odd_even() { Some(head.parity()) } else { None };
-    let mut tags = Unpacker::new(Reader::behind(bytes, head.len()), parity);
+    let mut unpacker = Unpacker::new(Reader::behind(bytes, head.len()), parity);
+    let mut tags = packed::Held::default();
     let run = ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
     let run = run << zeroes.wrapping_mul(4);
     let step = len.wrapping_mul(4);
@@ -184,7 +185,7 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
     let mut word = 0;
     let end = blocks.done.wrapping_add(BLOCK_WORDS);
     while blocks.done < end {
-        let cell = tags.next().wrapping_mul(run);
+        let cell = tags.next(|| unpacker.sixteen()).wrapping_mul(run);
         word |= cell << (used & 63);
         used = used.wrapping_add(step);
         if used >= 64 {
@@ -197,7 +198,7 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
             word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
         }
     }
-    tags.finish()
+    unpacker.finish(tags.left())
 }
 
 /// Decodes cells that are no longer than a word, a whole one at a time.

@@ -223,9 +223,7 @@ fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> 
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     match layout.shapes.get(0) {
         // Then the tags of its cells are those of its runs.
-        Some(shape)
-            if layout.shapes.len == 1 && (block.alternates() || shape.zeroes() == 0) =>
-        {
+        Some(shape) if layout.shapes.len == 1 && (block.alternates() || shape.zeroes() == 0) => {
             write_tags(block, layout, shape, out, head)
         }
         _ => write_cells(block, layout, out, head),

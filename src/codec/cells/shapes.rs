@@ -60,7 +60,8 @@ impl Shapes {
         let four = u64::from(shape.0).wrapping_mul(0x0001_0001_0001_0001);
         let (low, high) = (zero_lanes(low ^ four), zero_lanes(high ^ four));
         // The first tells: behind it a borrow may tell of one that is not.
-        let bit = if low != 0 { low.trailing_zeros() } else { high.trailing_zeros().wrapping_add(64) };
+        let bit =
+            if low != 0 { low.trailing_zeros() } else { high.trailing_zeros().wrapping_add(64) };
         // Where there are fewer shapes, the others are zeroes, behind them.
         let number = bit as u8 >> 4;
         (number < self.len).then_some(number)
