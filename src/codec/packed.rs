@@ -7,7 +7,7 @@
 use super::{
     ALL_GRANULES,
     bits::{Reader, Writer},
-    nibbles::Nibbles,
+    nibbles::{Nibbles, beside_zeroes},
 };
 use crate::error::Result;
 
@@ -171,12 +171,4 @@ impl<'a> Runs<'a> {
         let tags = if self.alternate { unused >> 1 } else { unused };
         self.tags.finish(if self.rest.is_some() { tags.wrapping_add(LANES / 2) } else { tags })
     }
-}
-
-/// Eight tags, each with a zero behind it.
-fn beside_zeroes(eight: u32) -> u64 {
-    let tags = u64::from(eight);
-    let tags = (tags | tags << 16) & 0x0000_ffff_0000_ffff;
-    let tags = (tags | tags << 8) & 0x00ff_00ff_00ff_00ff;
-    (tags | tags << 4) & 0x0f0f_0f0f_0f0f_0f0f
 }
