@@ -32,6 +32,7 @@ use super::{
     cells,
     layout::Layout,
     nibbles::{self, Appender, Nibbles},
+    packed::{self, Width},
     runs,
     starts::Starts,
 };
@@ -216,30 +217,32 @@ impl Block {
 
     /// Writes the block in the format that `layout`, its own, chose, raw apart; returns the length,
     /// and how much of it fits `out` is written.
-    // In two, and the second does nothing but call: a kernel's stack is small.
+    // What stands before the tags and the tags one after the other, and a second function that does
+    // nothing but call: a kernel's stack is small.
     #[inline(always)]
     pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         let head = match layout.format() {
+            Format::List => runs::write_list(self, out),
+            Format::Bitmap => runs::write_bitmap(self, layout, out),
             Format::Cells => cells::write_head(layout, out),
-            _ => 0,
+            // One run: the first byte says all.
+            Format::One | Format::Raw => {
+                let tag = if self.zero_first { 0 } else { self.tags.sixteen(0) as u8 & 15 };
+                out.iter_mut().take(1).for_each(|byte| *byte = tag);
+                return 1;
+            }
         };
-        self.encode_behind(layout, out, head)
+        self.encode_tags(layout, out, head)
     }
 
     #[inline(never)]
-    fn encode_behind(&self, layout: &Layout, out: &mut [u8], head: usize) -> usize {
-        match layout.format() {
-            Format::List => runs::encode_list(self, out),
-            Format::Bitmap => runs::encode_bitmap(self, layout, out),
-            Format::Cells => cells::encode(self, layout, out, head),
-            // One run: the first byte says all.
-            Format::One | Format::Raw => {
-                let tag =
-                    if self.zero_first { 0 } else { nibbles::Cursor::default().next(&self.tags) };
-                out.iter_mut().take(1).for_each(|byte| *byte = tag);
-                1
-            }
-        }
+    fn encode_tags(&self, layout: &Layout, out: &mut [u8], head: usize) -> usize {
+        let width = match layout.format() {
+            Format::Cells => return cells::encode(self, layout, out, head),
+            Format::Bitmap if layout.odd_even => Width::ThreeBehind(layout.parity),
+            _ => Width::Four,
+        };
+        packed::write(&self.tags, self.tags.len(), width, out, head)
     }
 }
 

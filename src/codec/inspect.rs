@@ -25,8 +25,8 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
         _ => (None, None),
     };
     let Encoder { block, layout, .. } = &mut encoder;
-    let costs = layout.costs(block);
     layout.choose(block);
+    let costs = layout.costs(block);
     let raw = size_of_val(tags);
     let chosen = match (form, layout.format()) {
         (Form::Inline(_), _) => usize::from(one.is_none()),

@@ -20,7 +20,7 @@ pub(super) struct Layout {
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
     pub(super) shapes: Shapes,
-    /// The number of each cell's shape, where there are several.
+    /// For each cell, the number of its shape; of one shape, only how many cells there are.
     pub(super) numbers: Nibbles,
 }
 
@@ -57,8 +57,15 @@ impl Layout {
     }
 
     /// Goes through a block and chooses the shortest format.
-    #[inline(never)]
+    // In two, one after the other: what one has on the stack the other does not need.
+    #[inline(always)]
     pub(super) fn choose(&mut self, block: &Block) {
+        cells::survey(block, self);
+        self.choose_surveyed(block);
+    }
+
+    #[inline(never)]
+    fn choose_surveyed(&mut self, block: &Block) {
         let costs = self.costs(block);
         (self.format, self.len) = (Format::One, 1);
         if block.boundaries() > 0 {
@@ -78,6 +85,7 @@ impl Layout {
         }
     }
 
+    /// What the formats would cost; the cells have been surveyed.
     #[inline(always)]
     pub(super) fn costs(&mut self, block: &Block) -> Costs {
         if block.is_raw() {
@@ -85,17 +93,14 @@ impl Layout {
         }
         self.odd_even = block.alternates() && packed::are_odd_even(&block.tags);
         self.parity = block.tags.sixteen(0) as u8 & 1;
-        let boundaries = block.boundaries();
-        // A block of one run has no cells.
-        let cells = if boundaries > 0 { cells::survey(block, self) } else { None };
         let tags = block.tags.len();
         let nibbles = tags.wrapping_add(1) >> 1;
         let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;
         let tag_bytes = if self.odd_even { thirds } else { nibbles };
         Costs {
-            list: Some(boundaries.wrapping_add(nibbles).wrapping_add(2)),
+            list: Some(block.boundaries().wrapping_add(nibbles).wrapping_add(2)),
             bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
-            cells: cells.map(|count| self.cells_bytes(count)),
+            cells: Some(self.numbers.len()).filter(|cells| *cells > 0).map(|n| self.cells_bytes(n)),
         }
     }
 

@@ -65,8 +65,10 @@ impl<P: PageSize> Encoder<P> {
 
     /// An encoder that has seen nothing yet.
     // Apart from `read`, so that what is large is built where it stays.
+    #[inline(always)]
     pub(crate) const fn new() -> Self {
-        Self { block: Block::new(), layout: Layout::one_run(), page: PhantomData }
+        // A constant, or its parts are built apart first, and take stack.
+        const { Self { block: Block::new(), layout: Layout::one_run(), page: PhantomData } }
     }
 
     /// Reads the tags once and chooses a form.

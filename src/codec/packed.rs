@@ -44,23 +44,43 @@ pub(super) fn are_odd_even(tags: &Nibbles) -> bool {
     })
 }
 
-/// Writes the first `count` tags: of three bits where `three` says so, else of four; those begin
-/// between bytes.
+/// How tags are written.
+#[derive(Clone, Copy)]
+pub(super) enum Width {
+    Four,
+    /// Three bits of those that are alternately odd and even.
+    Three,
+    /// The same, behind a bit of this value.
+    ThreeBehind(u8),
+}
+
+/// Writes the first `count` tags behind the first `head` bytes; returns the length with them.
 #[inline(never)]
-pub(super) fn write(tags: &Nibbles, count: usize, three: bool, writer: &mut Writer<'_>) {
+pub(super) fn write(
+    tags: &Nibbles,
+    count: usize,
+    width: Width,
+    out: &mut [u8],
+    head: usize,
+) -> usize {
+    let mut writer = Writer::behind(out, head);
+    if let Width::ThreeBehind(bit) = width {
+        writer.bits(bit.into(), 1);
+    }
     for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
         let sixteen = tags.sixteen(index);
         let rest = count.wrapping_sub(at).min(LANES);
-        if three {
+        if let Width::Four = width {
+            writer.bytes(sixteen, rest.wrapping_add(1) >> 1);
+        } else {
             let mut packed = sixteen >> 1 & ALL_GRANULES.wrapping_mul(7);
             for (shift, stays) in STEPS.into_iter().rev() {
                 packed = packed & stays | packed >> shift & moves(shift, stays);
             }
             writer.bits(packed, rest.wrapping_mul(3));
-        } else {
-            writer.bytes(sixteen, rest.wrapping_add(1) >> 1);
         }
     }
+    writer.finish()
 }
 
 /// Reads tags.

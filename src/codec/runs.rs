@@ -5,7 +5,7 @@ use super::{
     block::{BITMAP, Block, LIST, QUARTERS},
     canvas::{Blocks, Canvas, pattern},
     layout::Layout,
-    packed::{self, Held, Runs, Unpacker},
+    packed::{Held, Runs, Unpacker},
 };
 use crate::{
     error::{Error, Result},
@@ -29,26 +29,23 @@ fn flags(block: &Block) -> u8 {
     }
 }
 
+/// Writes what stands before a list's tags; returns how many bytes it is.
 #[inline(never)]
-pub(super) fn encode_list(block: &Block, out: &mut [u8]) -> usize {
+pub(super) fn write_list(block: &Block, out: &mut [u8]) -> usize {
     let mut writer = Writer::behind(out, 0);
     writer.byte(LIST | flags(block));
     // Fewer than 127, or a list would not be the shortest.
     writer.byte(block.boundaries() as u8);
     block.starts.iter().for_each(|at| writer.byte(at as u8));
-    packed::write(&block.tags, block.tags.len(), false, &mut writer);
     writer.finish()
 }
 
+/// Writes what stands before a bitmap's tags; returns how many bytes it is.
 #[inline(never)]
-pub(super) fn encode_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
+pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
     let mut writer = Writer::behind(out, 0);
     writer.byte(BITMAP | flags(block) | if layout.odd_even { ODD_EVEN } else { 0 });
     block.starts.0.iter().for_each(|word| writer.bytes(*word, size_of::<u64>()));
-    if layout.odd_even {
-        writer.bits(layout.parity.into(), 1);
-    }
-    packed::write(&block.tags, block.tags.len(), layout.odd_even, &mut writer);
     writer.finish()
 }
 

@@ -100,19 +100,10 @@ pub(in crate::codec) fn decode(
 /// The shapes' numbers and the tags of cells.
 struct Values<'a> {
     reader: Reader<'a>,
-    index_bits: u32,
-    /// 1 where the tags are alternately odd and even.
-    three: u32,
-    parity: u8,
-}
-
-/// Those of some cells, a byte each.
-// Without the reader they come from: these stay in registers.
-#[derive(Default)]
-struct Held {
-    numbers: u64,
-    tags: u64,
-    left: u32,
+    number_bits: u8,
+    /// The tags are alternately odd and even; the first is odd.
+    odd_even: bool,
+    odd: bool,
 }
 
 impl<'a> Values<'a> {
@@ -120,31 +111,46 @@ impl<'a> Values<'a> {
     fn new(bytes: &'a [u8], head: &Head) -> Self {
         Self {
             reader: Reader::behind(bytes, head.len()),
-            index_bits: index_bits(head.count()),
-            three: head.odd_even().into(),
-            parity: head.parity(),
+            number_bits: index_bits(head.count()) as u8,
+            odd_even: head.odd_even(),
+            odd: head.parity() > 0,
         }
     }
 
     fn width(&self) -> u32 {
-        self.index_bits.wrapping_add(4).wrapping_sub(self.three)
+        u32::from(self.number_bits).wrapping_add(if self.odd_even { 3 } else { 4 })
     }
 
-    /// The next eight; of an even number of cells, all turns of odd and even are like the first.
+    /// The next eight numbers, and tags, a byte each. They are even in number, so that all turns of odd
+    /// and even are like the first.
     #[inline(never)]
-    fn eight(&mut self) -> Held {
+    fn eight(&mut self) -> (u64, u64) {
         let values = self.reader.numbers(self.width());
-        let lanes = |byte: u64| byte.wrapping_mul(0x0101_0101_0101_0101);
-        let numbers = values & lanes(!(u64::MAX << self.index_bits));
-        let tags = (values ^ numbers) >> self.index_bits << self.three;
-        let turns = 0x0001_0001_0001_0001u64.wrapping_mul(self.three.into());
-        let lowest = if self.parity > 0 { turns } else { turns << 8 };
-        Held { numbers, tags: tags | lowest, left: LANES as u32 }
+        let bits = u32::from(self.number_bits) & 7;
+        let mask = 0x0101_0101_0101_0101u64.wrapping_mul(!(u64::MAX << bits));
+        let tags = (values & !mask) >> bits;
+        let tags = match (self.odd_even, self.odd) {
+            (false, _) => tags,
+            (true, true) => tags << 1 | 0x0001_0001_0001_0001,
+            (true, false) => tags << 1 | 0x0100_0100_0100_0100,
+        };
+        (values & mask, tags)
     }
 
-    fn finish(&self, held: &Held) -> Result<usize> {
-        self.reader.check(held.left.wrapping_mul(self.width()) as usize)
+    /// Bytes begun so far, without the last `unused` cells. [`Error::Invalid`] if there are fewer.
+    #[inline(never)]
+    fn finish(&self, unused: u32) -> Result<usize> {
+        self.reader.check(unused.wrapping_mul(self.width()) as usize)
     }
+}
+
+/// Those of some cells, a byte each.
+// Without what they are read from: these stay in registers.
+#[derive(Default)]
+struct Held {
+    numbers: u64,
+    tags: u64,
+    left: u32,
 }
 
 impl Held {
@@ -152,7 +158,8 @@ impl Held {
     #[inline(always)]
     fn next(&mut self, values: &mut Values<'_>) -> (usize, u64) {
         if self.left == 0 {
-            *self = values.eight();
+            (self.numbers, self.tags) = values.eight();
+            self.left = LANES as u32;
         }
         self.left = self.left.wrapping_sub(1);
         let next = ((self.numbers & 7) as usize, self.tags & 15);
@@ -160,6 +167,13 @@ impl Held {
         self.tags >>= 8;
         next
     }
+}
+
+/// The granules of a run behind so many zeroes, all in a word.
+#[inline(always)]
+fn run_of(zeroes: usize, others: usize) -> u64 {
+    let run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4) & 63);
+    run << (zeroes.wrapping_mul(4) & 63)
 }
 
 /// Decodes cells of one shape, no longer than a word, a whole one at a time.
@@ -176,8 +190,7 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
     let parity = if head.odd_even() { Some(head.parity()) } else { None };
     let mut unpacker = Unpacker::new(Reader::behind(bytes, head.len()), parity);
     let mut tags = packed::Held::default();
-    let run = ALL_GRANULES >> GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4);
-    let run = run << zeroes.wrapping_mul(4);
+    let run = run_of(zeroes, others);
     let step = len.wrapping_mul(4);
     // The first cell begins in a word before the block, if it is cut.
     let mut before = skip > 0;
@@ -201,51 +214,65 @@ fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
     unpacker.finish(tags.left())
 }
 
+/// Shapes no longer than a word: their runs, and their bits; none of a shape that there is not.
+struct ShortShapes {
+    runs: [u64; SHAPES],
+    steps: [u8; SHAPES],
+}
+
+impl ShortShapes {
+    // Apart: what it has on the stack is not needed longer.
+    #[inline(never)]
+    fn read(head: &Head, bytes: &[u8]) -> Self {
+        let mut shapes = Self { runs: [0; SHAPES], steps: [0; SHAPES] };
+        let lengths = (0..head.count()).map_while(|index| head.shape(bytes, index));
+        for ((run, step), (zeroes, others)) in
+            shapes.runs.iter_mut().zip(&mut shapes.steps).zip(lengths)
+        {
+            *run = run_of(zeroes, others);
+            *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
+        }
+        shapes
+    }
+
+    #[inline(always)]
+    fn get(&self, number: usize) -> (u64, usize) {
+        let run = self.runs.get(number).copied().unwrap_or(0);
+        (run, self.steps.get(number).copied().unwrap_or(0).into())
+    }
+}
+
 /// Decodes cells that are no longer than a word, a whole one at a time.
 #[inline(never)]
 fn decode_short(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
-    // Their runs, and bits of them; none of a shape that there is not.
-    let mut runs = [0u64; SHAPES];
-    let mut steps = [0u8; SHAPES];
-    for (index, (run, step)) in runs.iter_mut().zip(&mut steps).enumerate() {
-        if let Some((zeroes, others)) = head.shape(bytes, index) {
-            *run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4) & 63);
-            *run <<= zeroes.wrapping_mul(4) & 63;
-            *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
-        }
-    }
+    let shapes = ShortShapes::read(&head, bytes);
     let mut values = Values::new(bytes, &head);
     let mut held = Held::default();
-    let skip = head.skip().wrapping_mul(4);
-    // The first cell begins in a word before the block, if it is cut.
-    let mut before = skip > 0;
-    let mut used = skip.wrapping_neg() & 63;
-    let mut word = 0;
-    let mut first = true;
+    // Bits of the next cell that lie before the block, which only the first has.
+    let mut skip = head.skip().wrapping_mul(4);
+    let (mut word, mut used) = (0, 0usize);
     let end = blocks.done.wrapping_add(BLOCK_WORDS);
     while blocks.done < end {
         let (index, tag) = held.next(&mut values);
-        let step = usize::from(*steps.get(index).ok_or(Error::Invalid)?);
-        // The first cell, too, has a granule in the block.
-        if step == 0 || first && step <= skip {
+        let (run, step) = shapes.get(index);
+        // Every cell has a granule in the block, and a shape that there is not has none.
+        if step <= skip {
             return Err(Error::Invalid);
         }
-        first = false;
-        let cell = tag.wrapping_mul(*runs.get(index).ok_or(Error::Invalid)?);
+        let cell = tag.wrapping_mul(run) >> (skip & 63);
+        let step = step.wrapping_sub(skip);
+        skip = 0;
         word |= cell << (used & 63);
         used = used.wrapping_add(step);
         if used >= 64 {
-            if !before {
-                blocks.put(word);
-            }
-            before = false;
+            blocks.put(word);
             used = used.wrapping_sub(64);
             // What of the cell lies in the next word: its last granules.
             word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
         }
     }
-    values.finish(&held)
+    values.finish(held.left)
 }
 
 /// Decodes cells of any shapes, run by run.
@@ -285,5 +312,5 @@ fn decode_long(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> 
         }
         word &= !(u64::MAX << (used.wrapping_mul(4) & 63));
     }
-    values.finish(&held)
+    values.finish(held.left)
 }

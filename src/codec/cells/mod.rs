@@ -8,7 +8,8 @@ use super::{
     block::{Block, CELLS, GRANULES, TAGS},
     layout::Layout,
     nibbles::{self, Appender},
-    packed, starts,
+    packed::{self, Width},
+    starts,
 };
 pub(super) use decode::decode;
 use shapes::Shape;
@@ -110,20 +111,22 @@ impl Iterator for Cells<'_> {
     }
 }
 
-/// Looks for the shapes of the cells of a block that has a boundary. Returns how many cells there are, or
-/// `None` where there are too many shapes.
-// In three, one after the other: what one has on the stack the next does not need.
+/// Looks for the cells of a block, and their shapes. There are none in [`Layout::numbers`] where
+/// there would be too many shapes, and where other formats are shorter anyway.
+// One after the other: what one has on the stack the next does not need.
 #[inline(always)]
-pub(super) fn survey(block: &Block, layout: &mut Layout) -> Option<usize> {
-    if !block.alternates() && !begins_alike(block) {
-        return None;
+pub(super) fn survey(block: &Block, layout: &mut Layout) {
+    let worth =
+        block.boundaries() > 0 && !block.is_raw() && (block.alternates() || begins_alike(block));
+    if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
+        layout.numbers.set_len(0);
     }
-    if let Some(count) = survey_grid(block, layout) {
-        return Some(count.into());
-    }
-    let survey = survey_whole(block, layout)?;
-    survey_cut(block, layout, survey)?;
-    Some(survey.count.into())
+}
+
+#[inline(always)]
+fn survey_all(block: &Block, layout: &mut Layout) -> Option<()> {
+    let last = survey_whole(block, layout)?;
+    survey_cut(block, layout, last)
 }
 
 /// False where the first runs that are not cut all have other lengths, as random ones have.
@@ -136,38 +139,37 @@ fn begins_alike(block: &Block) -> bool {
     k == l || m == n || k == m || l == n || k == n || l == m
 }
 
-/// The number of cells, if all are like the second of them; the bits of their starts tell.
+/// True if all cells are like the second of them; the bits of their starts tell.
 #[inline(never)]
-fn survey_grid(block: &Block, layout: &mut Layout) -> Option<u16> {
+fn survey_grid(block: &Block, layout: &mut Layout) -> bool {
     let mut cells = Cells::new(block);
-    let (first, cell) = (cells.next()?, cells.next()?);
+    let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return false };
     // They tell where zeroes are between all cells, or none.
     let tell = block.alternates() || cell.zeroes() == 0;
     if cell.is_last() || !tell || !block.starts.are_periodic(cell.len()) {
-        return None;
+        return false;
     }
     layout.shapes = Shapes::of_one(cell.shape());
-    let (_, skip) = layout.shapes.find_first(first)?;
+    let Some((_, skip)) = layout.shapes.find_first(first) else { return false };
     layout.skip = skip;
-    let granules = GRANULES.wrapping_sub(first.len()).wrapping_add(cell.len());
     // The last, too, whatever the block's end cut off.
-    Some(granules.wrapping_sub(1).checked_div(cell.len())?.wrapping_add(1) as u16)
+    let granules = GRANULES.wrapping_sub(first.len());
+    let others = granules.wrapping_add(cell.len()).wrapping_sub(1).checked_div(cell.len());
+    layout.numbers.set_len(others.unwrap_or(0).wrapping_add(1));
+    true
 }
 
-/// What was found of cells.
+/// A cell that the block's end cuts: where it begins, and its run. 0 and 0, if it is the first, too.
 // Small, so that it goes through a register.
 #[derive(Clone, Copy)]
-struct Survey {
-    /// How many there are, the first and the last too.
-    count: u16,
-    /// Where the last begins, and its run; 0 and 0, if it is the first, too.
+struct Last {
     begin: u16,
     at: u16,
 }
 
 /// The shapes of the cells that the block's ends have not cut, and which cells have which.
 #[inline(never)]
-fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Survey> {
+fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
     let alternates = block.alternates();
     let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
     let Layout { shapes, numbers, .. } = layout;
@@ -177,11 +179,11 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Survey> {
     let mut appender = Appender::default();
     // The cells that are cut get theirs later.
     appender.push(0, numbers);
-    let mut last = (0, 0);
+    let mut last = Last { begin: 0, at: 0 };
     for cell in cells {
         if cell.is_last() {
             appender.push(0, numbers);
-            last = (cell.begin, cell.at);
+            last = Last { begin: cell.begin as u16, at: cell.at as u16 };
             break;
         }
         if !alternates && cell.len() < 2 {
@@ -189,16 +191,14 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Survey> {
         }
         appender.push(shapes.find_or_add(cell.shape(), most)?.into(), numbers);
     }
-    let count = appender.finish(numbers);
     // There is one more where all cells are of two granules: a grid.
-    (count <= TAGS).then_some(())?;
-    Some(Survey { count: count as u16, begin: last.0 as u16, at: last.1 as u16 })
+    (appender.finish(numbers) <= TAGS).then_some(last)
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
 /// last come last: the first cell still finds what it found.
 #[inline(never)]
-fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> {
+fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
     let first = Cells::new(block).next()?;
     let Layout { shapes, numbers, .. } = layout;
     let (number, skip) = match shapes.find_first(first) {
@@ -207,13 +207,13 @@ fn survey_cut(block: &Block, layout: &mut Layout, survey: Survey) -> Option<()> 
     };
     layout.skip = skip;
     numbers.set(0, number);
-    if survey.begin > 0 {
-        let last = Cell { begin: survey.begin.into(), at: survey.at.into(), end: GRANULES };
+    if last.begin > 0 {
+        let last = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
         let number = match shapes.find_last(last) {
             Some(number) => number,
             None => shapes.find_or_add(last.shape(), SHAPES)?,
         };
-        numbers.set(usize::from(survey.count).wrapping_sub(1), number);
+        numbers.set(numbers.len().wrapping_sub(1), number);
     }
     Some(())
 }
@@ -233,38 +233,39 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
 /// Writes the tags of cells of one shape.
 #[inline(never)]
 fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head: usize) -> usize {
-    let mut writer = Writer::behind(out, head);
     // A cell whose run lies behind the block has a tag all the same.
     let granules = GRANULES.wrapping_add(layout.skip.into());
     let whole = granules.checked_rem(shape.len()).unwrap_or(0);
     let extra = usize::from((1..=shape.zeroes()).contains(&whole));
     let count = block.tags.len().wrapping_add(extra);
-    packed::write(&block.tags, count, layout.odd_even, &mut writer);
-    writer.finish()
+    let width = if layout.odd_even { Width::Three } else { Width::Four };
+    packed::write(&block.tags, count, width, out, head)
 }
 
 /// Writes the numbers of the cells' shapes, and their tags.
 #[inline(never)]
 fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let number_bits = index_bits(layout.shapes.len.into());
     let tag_bits = if layout.odd_even { 3 } else { 4 };
+    let width = index_bits(layout.shapes.len.into()).wrapping_add(tag_bits);
     let mut cursor = nibbles::Cursor::default();
     let count = layout.numbers.len();
     for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
-        let mut tags = if block.alternates() {
-            block.tags.eight(index)
-        } else {
-            eight_touching(block, &mut cursor)
-        };
-        if layout.odd_even {
-            tags = tags >> 1 & 0x0707_0707_0707_0707;
-        }
-        let values = layout.numbers.eight(index) | tags << number_bits;
-        let count = count.wrapping_sub(at).min(LANES);
-        writer.numbers(values, number_bits.wrapping_add(tag_bits), count);
+        let values = eight_values(block, layout, index, &mut cursor);
+        writer.numbers(values, width, count.wrapping_sub(at).min(LANES));
     }
     writer.finish()
+}
+
+/// The numbers of eight cells' shapes and above them the tags, from cell `8 * index` on, a byte each.
+#[inline(never)]
+fn eight_values(block: &Block, layout: &Layout, index: usize, cursor: &mut nibbles::Cursor) -> u64 {
+    let mut tags =
+        if block.alternates() { block.tags.eight(index) } else { eight_touching(block, cursor) };
+    if layout.odd_even {
+        tags = tags >> 1 & 0x0707_0707_0707_0707;
+    }
+    layout.numbers.eight(index) | tags << (index_bits(layout.shapes.len.into()) & 7)
 }
 
 /// The tags of the next eight cells where runs touch, a byte each: those of runs, but not of zeroes with

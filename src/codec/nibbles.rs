@@ -1,0 +1,123 @@
+//! Numbers of four bits, of the runs or the cells of a block.
+
+use super::block::TAGS;
+use crate::tags::GRANULES_PER_WORD;
+
+/// Numbers in a word.
+pub(super) const NIBBLES: usize = GRANULES_PER_WORD;
+
+/// Up to [`TAGS`] numbers, in order.
+pub(super) struct Nibbles {
+    /// Sixteen in a word; behind the last there are zeroes in its word.
+    words: [u64; TAGS / NIBBLES],
+    len: u16,
+}
+
+impl Nibbles {
+    pub(super) const fn new() -> Self {
+        Self { words: [0; TAGS / NIBBLES], len: 0 }
+    }
+
+    /// How many there are; more than [`TAGS`] where only their number is known.
+    pub(super) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// Only their number.
+    pub(super) fn set_len(&mut self, len: usize) {
+        self.len = len as u16;
+    }
+
+    /// Sixteen of them, from `16 * index` on.
+    #[inline(always)]
+    pub(super) fn sixteen(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
+    /// Eight of them, from `8 * index` on, a byte each; 0 behind the last.
+    #[inline(always)]
+    pub(super) fn eight(&self, index: usize) -> u64 {
+        if index.wrapping_mul(8) >= self.len() {
+            return 0;
+        }
+        beside_zeroes((self.sixteen(index >> 1) >> ((index & 1) << 5)) as u32)
+    }
+
+    /// Puts down sixteen, the `len`-th as the last of them.
+    #[inline(always)]
+    fn put(&mut self, len: usize, sixteen: u64) {
+        let index = (len / NIBBLES).wrapping_sub(1);
+        if let Some(word) = self.words.get_mut(index) {
+            *word = sixteen;
+        }
+    }
+
+    /// Sets a number that is 0.
+    pub(super) fn set(&mut self, at: usize, number: u8) {
+        if let Some(word) = self.words.get_mut(at / NIBBLES) {
+            *word |= u64::from(number) << (at % NIBBLES).wrapping_mul(4);
+        }
+    }
+}
+
+/// What is appended to numbers.
+// Without the numbers: this stays in registers.
+#[derive(Default)]
+pub(super) struct Appender {
+    /// The last of them, in the highest nibbles.
+    held: u64,
+    len: usize,
+}
+
+impl Appender {
+    /// Appends the lowest nibble of a word.
+    #[inline(always)]
+    pub(super) fn push(&mut self, number: u64, to: &mut Nibbles) {
+        self.held = self.held >> 4 | number << 60;
+        self.len = self.len.wrapping_add(1);
+        if self.len % NIBBLES == 0 {
+            to.put(self.len, self.held);
+        }
+    }
+
+    /// Puts down the last; returns how many there are.
+    #[inline(always)]
+    pub(super) fn finish(self, to: &mut Nibbles) -> usize {
+        let rest = self.len % NIBBLES;
+        if rest > 0 {
+            let sixteen = self.held >> NIBBLES.wrapping_sub(rest).wrapping_mul(4);
+            to.put(self.len.wrapping_add(NIBBLES), sixteen);
+        }
+        to.set_len(self.len);
+        self.len
+    }
+}
+
+/// A place among numbers.
+#[derive(Default)]
+pub(super) struct Cursor {
+    held: u64,
+    at: usize,
+}
+
+impl Cursor {
+    /// The next number; 0 behind the last.
+    #[inline(always)]
+    pub(super) fn next(&mut self, of: &Nibbles) -> u8 {
+        if self.at % NIBBLES == 0 {
+            self.held = if self.at < of.len() { of.sixteen(self.at / NIBBLES) } else { 0 };
+        }
+        self.at = self.at.wrapping_add(1);
+        let number = self.held as u8 & 15;
+        self.held >>= 4;
+        number
+    }
+}
+
+/// Eight numbers, each with a zero behind it.
+pub(super) fn beside_zeroes(eight: u32) -> u64 {
+    let numbers = u64::from(eight);
+    let numbers = (numbers | numbers << 16) & 0x0000_ffff_0000_ffff;
+    let numbers = (numbers | numbers << 8) & 0x00ff_00ff_00ff_00ff;
+    (numbers | numbers << 4) & 0x0f0f_0f0f_0f0f_0f0f
+}
