@@ -221,18 +221,22 @@ struct ShortShapes {
 }
 
 impl ShortShapes {
-    // Apart: what it has on the stack is not needed longer.
-    #[inline(never)]
+    #[inline(always)]
     fn read(head: &Head, bytes: &[u8]) -> Self {
         let mut shapes = Self { runs: [0; SHAPES], steps: [0; SHAPES] };
-        let lengths = (0..head.count()).map_while(|index| head.shape(bytes, index));
-        for ((run, step), (zeroes, others)) in
-            shapes.runs.iter_mut().zip(&mut shapes.steps).zip(lengths)
-        {
+        (0..head.count()).for_each(|number| shapes.read_one(head, bytes, number));
+        shapes
+    }
+
+    // Apart: what it has on the stack is not needed longer.
+    #[inline(never)]
+    fn read_one(&mut self, head: &Head, bytes: &[u8], number: usize) {
+        let shape = head.shape(bytes, number);
+        let places = (self.runs.get_mut(number), self.steps.get_mut(number));
+        if let (Some((zeroes, others)), (Some(run), Some(step))) = (shape, places) {
             *run = run_of(zeroes, others);
             *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
         }
-        shapes
     }
 
     #[inline(always)]

@@ -218,12 +218,36 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
     Some(())
 }
 
-/// Writes the cells behind the `head` bytes that [`write_head`] wrote.
+/// Leaves, where runs touch, the tags of cells alone: those of runs, but not of zeroes with another run
+/// behind them.
+#[inline(never)]
+pub(super) fn keep_tags_of_cells(block: &mut Block, layout: &Layout) {
+    if block.alternates() || are_runs(layout) {
+        return;
+    }
+    let count = block.tags.len();
+    let mut appender = Appender::default();
+    let mut cursor = nibbles::Cursor::default();
+    for left in (0..count).rev() {
+        // What is appended lies behind what is read.
+        let tag = cursor.next(&block.tags);
+        if tag != 0 || left == 0 {
+            appender.push(tag.into(), &mut block.tags);
+        }
+    }
+    appender.finish(&mut block.tags);
+}
+
+/// True if all cells are of one shape without zeroes, so that each is a run, of tag 0 or another.
+fn are_runs(layout: &Layout) -> bool {
+    layout.shapes.len == 1 && layout.shapes.get(0).is_some_and(|shape| shape.zeroes() == 0)
+}
+
+/// Writes the cells behind the `head` bytes that [`write_head`] wrote; the tags are those of cells.
 #[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     match layout.shapes.get(0) {
-        // Then the tags of its cells are those of its runs.
-        Some(shape) if layout.shapes.len == 1 && (block.alternates() || shape.zeroes() == 0) => {
+        Some(shape) if layout.shapes.len == 1 && (block.alternates() || are_runs(layout)) => {
             write_tags(block, layout, shape, out, head)
         }
         _ => write_cells(block, layout, out, head),
@@ -246,39 +270,28 @@ fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head
 #[inline(never)]
 fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let tag_bits = if layout.odd_even { 3 } else { 4 };
-    let width = index_bits(layout.shapes.len.into()).wrapping_add(tag_bits);
-    let mut cursor = nibbles::Cursor::default();
-    let count = layout.numbers.len();
-    for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
-        let values = eight_values(block, layout, index, &mut cursor);
-        writer.numbers(values, width, count.wrapping_sub(at).min(LANES));
+    let mut left = layout.numbers.len();
+    let mut index = 0usize;
+    while left > 0 {
+        let count = left.min(LANES);
+        let (values, width) = eight_values(block, layout, index);
+        writer.numbers(values, width, count);
+        index = index.wrapping_add(1);
+        left = left.wrapping_sub(count);
     }
     writer.finish()
 }
 
-/// The numbers of eight cells' shapes and above them the tags, from cell `8 * index` on, a byte each.
+/// The numbers of eight cells' shapes and above them the tags, from cell `8 * index` on, a byte each; and
+/// how many bits of it.
 #[inline(never)]
-fn eight_values(block: &Block, layout: &Layout, index: usize, cursor: &mut nibbles::Cursor) -> u64 {
-    let mut tags =
-        if block.alternates() { block.tags.eight(index) } else { eight_touching(block, cursor) };
-    if layout.odd_even {
-        tags = tags >> 1 & 0x0707_0707_0707_0707;
-    }
-    layout.numbers.eight(index) | tags << (index_bits(layout.shapes.len.into()) & 7)
-}
-
-/// The tags of the next eight cells where runs touch, a byte each: those of runs, but not of zeroes with
-/// another run behind them.
-#[inline(never)]
-fn eight_touching(block: &Block, cursor: &mut nibbles::Cursor) -> u64 {
-    (0..LANES).fold(0, |eight, _| {
-        let mut tag = cursor.next(&block.tags);
-        if tag == 0 {
-            tag = cursor.next(&block.tags);
-        }
-        eight >> 8 | u64::from(tag) << 56
-    })
+fn eight_values(block: &Block, layout: &Layout, index: usize) -> (u64, u32) {
+    let bits = index_bits(layout.shapes.len.into());
+    let (tags, tag_bits) = match (block.tags.eight(index), layout.odd_even) {
+        (tags, false) => (tags, 4),
+        (tags, true) => (tags >> 1 & 0x0707_0707_0707_0707, 3),
+    };
+    (layout.numbers.eight(index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.
