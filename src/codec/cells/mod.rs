@@ -21,6 +21,8 @@ const SAME_ZEROES: u8 = 0x20;
 const SHAPES: usize = 8;
 /// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
 const TOUCHING_SHAPES: usize = 3;
+/// Boundaries where runs touch of which a list is hardly longer than cells, and sooner made.
+const LISTED: usize = 12;
 /// The most granules that a first cell can have before the block.
 const SKIP_MAX: usize = 127;
 
@@ -116,8 +118,9 @@ impl Iterator for Cells<'_> {
 // One after the other: what one has on the stack the next does not need.
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) {
-    let worth =
-        block.boundaries() > 0 && !block.is_raw() && (block.alternates() || begins_alike(block));
+    let worth = block.boundaries() > 0
+        && !block.is_raw()
+        && (block.alternates() || block.boundaries() > LISTED && begins_alike(block));
     if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
         layout.numbers.set_len(0);
     }
@@ -129,14 +132,22 @@ fn survey_all(block: &Block, layout: &mut Layout) -> Option<()> {
     survey_cut(block, layout, last)
 }
 
-/// False where the first runs that are not cut all have other lengths, as random ones have.
+/// False where the first runs that are not cut all have other lengths, as random ones have and those of
+/// few shapes do not.
 fn begins_alike(block: &Block) -> bool {
     let mut starts = block.starts.cursor();
-    let mut next = || starts.next(&block.starts);
-    let (a, b, c, d, e) = (next(), next(), next(), next(), next());
-    let (k, l) = (b.wrapping_sub(a), c.wrapping_sub(b));
-    let (m, n) = (d.wrapping_sub(c), e.wrapping_sub(d));
-    k == l || m == n || k == m || l == n || k == n || l == m
+    let mut begin = starts.next(&block.starts);
+    let mut seen = 0u64;
+    for _ in 0..TOUCHING_SHAPES.wrapping_mul(2) {
+        let end = starts.next(&block.starts);
+        let length = 1 << (end.wrapping_sub(begin) & 63);
+        if seen & length != 0 {
+            return true;
+        }
+        seen |= length;
+        begin = end;
+    }
+    false
 }
 
 /// True if all cells are like the second of them; the bits of their starts tell.
