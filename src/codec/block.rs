@@ -111,8 +111,10 @@ impl Block {
         let base = number.wrapping_mul(BLOCK_WORDS);
         // Most alternate, and the first granules of others tell that they do not.
         if let Some(touching) = self.scan(source, base, true) {
-            // Where that word is full of runs, others are, too, and raw blocks need no more.
-            let runs = if touching.count_ones() > 6 { count_runs(source, base) } else { 0 };
+            // Where that word is full of runs, others are, too, and raw blocks need no more. Sixteen
+            // come out as none.
+            let begun = touching.wrapping_mul(ALL_GRANULES) >> 60;
+            let runs = if begun.wrapping_sub(1) > 5 { count_runs(source, base) } else { 0 };
             if runs > TAGS {
                 self.boundaries = runs as u16;
                 self.tags.set_len(runs);

@@ -60,8 +60,12 @@ impl Layout {
     // In two, one after the other: what one has on the stack the other does not need.
     #[inline(always)]
     pub(super) fn choose(&mut self, block: &Block) {
-        cells::survey(block, self);
-        self.choose_surveyed(block);
+        if block.is_raw() {
+            (self.format, self.len) = (Format::Raw, ENCODED_MAX as u16);
+        } else {
+            cells::survey(block, self);
+            self.choose_surveyed(block);
+        }
     }
 
     #[inline(never)]

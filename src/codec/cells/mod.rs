@@ -119,7 +119,6 @@ impl Iterator for Cells<'_> {
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) {
     let worth = block.boundaries() > 0
-        && !block.is_raw()
         && (block.alternates() || block.boundaries() > LISTED && begins_alike(block));
     if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
         layout.numbers.set_len(0);
