@@ -71,6 +71,11 @@ void swap_start(enum swap_device device, unsigned int slots);
 bool swap_stop(void);
 /* Records in the store; -1 in a kernel without it. */
 long records(void);
+/* A group for the calling process and its children, which reclaim() is about. */
+void group_make(void);
+void group_enter(void);
+/* Takes so much memory from the group, of what is swapped: it may find less. */
+void reclaim(size_t bytes);
 /* Waits for @child: its exit status, or 128 and its signal. */
 int wait_for(pid_t child);
 /* As fork(), but the check fails where there is no child. */
@@ -111,7 +116,12 @@ u8 *tagged_pointer(u8 *granule);
 
 /* How many pages are in swap, as pagemap says. */
 size_t swapped_pages(const u8 *base, size_t nr);
-/* Pages out all of them, or fails. */
+/* Pages still in memory: mapped, in a page cache, or in the swap cache. */
+size_t resident_pages(const u8 *base, size_t nr);
+/*
+ * Pages out all of them, or fails. None is in memory afterwards, the swap cache included: the
+ * tags of whatever is touched next come from the store.
+ */
 void page_out(u8 *base, size_t nr);
 /* The same for shared memory, which pagemap shows no entries of. */
 void page_out_shared(u8 *base, size_t nr);
