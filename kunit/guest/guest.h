@@ -66,6 +66,8 @@ void file_write(const char *path, const char *text);
 long file_number(const char *path, const char *key);
 /* Of /proc/vmstat. */
 long events(const char *key);
+/* What mkswap writes: the kernel's version 1, no bad pages. */
+void make_swap(const char *device, unsigned int slots);
 void swap_start(enum swap_device device, unsigned int slots);
 /* False where no area was in use. */
 bool swap_stop(void);

@@ -55,8 +55,7 @@ long events(const char *key)
 	return file_number("/proc/vmstat", key);
 }
 
-/* What mkswap writes: the kernel's version 1, no bad pages. */
-static void make_swap(const char *device, unsigned int slots)
+void make_swap(const char *device, unsigned int slots)
 {
 	char *header = calloc(1, page_size);
 	u32 info[] = { 1, slots, 0 };
