@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long)]
     stock: bool,
     /// See that the checks see: the kernel's store beside ours, or a fault
-    #[arg(long, value_enum, conflicts_with_all = ["stock", "program", "selftests", "heap"])]
+    #[arg(long, value_enum, conflicts_with_all = ["stock", "program", "selftests"])]
     control: Option<Control>,
     /// Run only the checks of these names
     #[arg(long = "check", value_name = "NAME", conflicts_with = "program")]
