@@ -73,11 +73,11 @@ void swap_start(enum swap_device device, unsigned int slots);
 bool swap_stop(void);
 /* Records in the store; -1 in a kernel without it. */
 long records(void);
-/* A group for the calling process and its children, which reclaim() is about. */
+/* A group for the calling process and its children, which group_reclaim() is about. */
 void group_make(void);
 void group_enter(void);
 /* Takes so much memory from the group, of what is swapped: it may find less. */
-void reclaim(size_t bytes);
+void group_reclaim(size_t bytes);
 /* Waits for @child: its exit status, or 128 and its signal. */
 int wait_for(pid_t child);
 /* As fork(), but the check fails where there is no child. */

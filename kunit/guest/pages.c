@@ -212,7 +212,7 @@ static void page_out_until(u8 *base, size_t nr, size_t (*swapped)(const u8 *, si
 		out = swapped(base, nr);
 		in_memory = resident_pages(base, nr);
 		if (out == nr && in_memory) {
-			reclaim(in_memory * page_size);
+			group_reclaim(in_memory * page_size);
 			in_memory = resident_pages(base, nr);
 		}
 		if (out < nr || in_memory)

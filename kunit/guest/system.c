@@ -118,7 +118,7 @@ void group_enter(void)
 	file_write(GROUP "/cgroup.procs", "0");
 }
 
-void reclaim(size_t bytes)
+void group_reclaim(size_t bytes)
 {
 	int fd = open(GROUP "/memory.reclaim", O_WRONLY | O_CLOEXEC);
 	char line[64];
