@@ -107,14 +107,18 @@ void mte_invalidate_tags_area(int type)
 	stock_mte_invalidate_tags_area(type);
 }
 
+/* Lost here: all pages' tags that hibernation keeps are in one place. */
+static u64 lost[MTESWAP_TAGS_BYTES / sizeof(u64)];
+
 void *mte_allocate_tag_storage(void)
 {
-	return ours_mte_allocate_tag_storage();
+	return READ_ONCE(lose) ? lost : ours_mte_allocate_tag_storage();
 }
 
 void mte_free_tag_storage(char *storage)
 {
-	ours_mte_free_tag_storage(storage);
+	if (storage != (char *)lost)
+		ours_mte_free_tag_storage(storage);
 }
 
 int arch_prepare_to_swap(struct folio *folio)

@@ -100,6 +100,7 @@ static pid_t start(void (*body)(void))
 
 	if (!child) {
 		setpgid(0, 0);
+		group_enter();
 		alarm(PATIENCE);
 		enable_mte();
 		body();
@@ -155,6 +156,7 @@ int main(int argc, char **argv)
 	int status;
 
 	page_size = sysconf(_SC_PAGESIZE);
+	group_make();
 	for (check = checks; check; check = check->next)
 		nr += wanted(check, argc, argv);
 	if (argc > 1 && nr != (unsigned int)argc - 1)

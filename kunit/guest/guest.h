@@ -66,11 +66,18 @@ void file_write(const char *path, const char *text);
 long file_number(const char *path, const char *key);
 /* Of /proc/vmstat. */
 long events(const char *key);
+/* What mkswap writes: the kernel's version 1, no bad pages. */
+void make_swap(const char *device, unsigned int slots);
 void swap_start(enum swap_device device, unsigned int slots);
 /* False where no area was in use. */
 bool swap_stop(void);
 /* Records in the store; -1 in a kernel without it. */
 long records(void);
+/* A group for the calling process and its children, which group_reclaim() is about. */
+void group_make(void);
+void group_enter(void);
+/* Takes so much memory from the group, of what is swapped: it may find less. */
+void group_reclaim(size_t bytes);
 /* Waits for @child: its exit status, or 128 and its signal. */
 int wait_for(pid_t child);
 /* As fork(), but the check fails where there is no child. */
@@ -111,7 +118,12 @@ u8 *tagged_pointer(u8 *granule);
 
 /* How many pages are in swap, as pagemap says. */
 size_t swapped_pages(const u8 *base, size_t nr);
-/* Pages out all of them, or fails. */
+/* Pages still in memory: mapped, in a page cache, or in the swap cache. */
+size_t resident_pages(const u8 *base, size_t nr);
+/*
+ * Pages out all of them, or fails. None is in memory afterwards, the swap cache included: the
+ * tags of whatever is touched next come from the store.
+ */
 void page_out(u8 *base, size_t nr);
 /* The same for shared memory, which pagemap shows no entries of. */
 void page_out_shared(u8 *base, size_t nr);

@@ -169,17 +169,39 @@ size_t swapped_pages(const u8 *base, size_t nr)
 	return swapped;
 }
 
+/* mincore() looks behind swap entries, too. */
+static unsigned char *residence(const u8 *base, size_t nr)
+{
+	unsigned char *resident = malloc(nr);
+
+	if (!resident || mincore((void *)base, nr * page_size, resident))
+		fail("mincore: %m");
+	return resident;
+}
+
+size_t resident_pages(const u8 *base, size_t nr)
+{
+	unsigned char *resident = residence(base, nr);
+	size_t i, in_memory = 0;
+
+	for (i = 0; i < nr; i++)
+		in_memory += resident[i] & 1;
+	free(resident);
+	return in_memory;
+}
+
 /*
  * Pages that another CPU has in a batch for its lists stay: so more than once. @again puts
- * those that stayed where MADV_PAGEOUT finds them.
+ * those that stayed where MADV_PAGEOUT finds them. What was written to a disk waits in the
+ * swap cache, where MADV_PAGEOUT does not find it, until memory is reclaimed.
  */
 static void page_out_until(u8 *base, size_t nr, size_t (*swapped)(const u8 *, size_t),
 			   void (*again)(const u8 *, size_t))
 {
-	size_t out = 0;
+	size_t out = 0, in_memory = nr;
 	int i;
 
-	for (i = 0; i < ATTEMPTS && out < nr; i++) {
+	for (i = 0; i < ATTEMPTS && (out < nr || in_memory); i++) {
 		if (i && again)
 			again(base, nr);
 		/* Empties the batches of every CPU before anything else. */
@@ -188,11 +210,18 @@ static void page_out_until(u8 *base, size_t nr, size_t (*swapped)(const u8 *, si
 		if (madvise(base, nr * page_size, MADV_PAGEOUT))
 			fail("MADV_PAGEOUT: %m");
 		out = swapped(base, nr);
-		if (out < nr)
+		in_memory = resident_pages(base, nr);
+		if (out == nr && in_memory) {
+			group_reclaim(in_memory * page_size);
+			in_memory = resident_pages(base, nr);
+		}
+		if (out < nr || in_memory)
 			usleep(1000);
 	}
 	if (out < nr)
 		fail("%zu of %zu pages are in swap", out, nr);
+	if (in_memory)
+		fail("%zu of %zu pages are in the swap cache", in_memory, nr);
 }
 
 void page_out(u8 *base, size_t nr)
@@ -225,11 +254,9 @@ static size_t swapped_shared(const u8 *base, size_t nr)
 /* MADV_PAGEOUT walks the page table; a page that it unmapped and kept is not in there. */
 static void map_resident(const u8 *base, size_t nr)
 {
-	unsigned char *resident = malloc(nr);
+	unsigned char *resident = residence(base, nr);
 	size_t i;
 
-	if (!resident || mincore((void *)base, nr * page_size, resident))
-		fail("mincore: %m");
 	for (i = 0; i < nr; i++)
 		if (resident[i] & 1)
 			read_byte(base + i * page_size);

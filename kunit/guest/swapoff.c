@@ -73,6 +73,7 @@ CHECK(swapoff_while_pages_are_touched, ZRAM, 8192)
 CHECK(exit_with_pages_out, ZRAM, 4096)
 {
 	u8 *base;
+	bool counted = records() >= 0;
 	pid_t child = spawn();
 
 	if (!child) {
@@ -86,6 +87,8 @@ CHECK(exit_with_pages_out, ZRAM, 4096)
 	base = map_pages(NR, PROT_MTE, 0);
 	fill_pages(base, NR, 122);
 	page_out(base, NR);
+	if (counted && records() < NR)
+		fail("%ld records for %d pages", records(), NR);
 	if (madvise(base, NR * page_size, MADV_DONTNEED))
 		fail("MADV_DONTNEED: %m");
 	expect_tag(base, NR, 0);

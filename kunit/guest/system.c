@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +15,8 @@
 #define STATS "/sys/kernel/debug/mteswap/stats"
 #define ZRAM_RESET "/sys/block/zram0/reset"
 #define ZRAM_SIZE "/sys/block/zram0/disksize"
+#define GROUPS "/sys/fs/cgroup"
+#define GROUP GROUPS "/mteswap"
 
 static const char * const devices[] = { [ZRAM] = "/dev/zram0", [DISK] = "/dev/nullb0" };
 
@@ -51,8 +55,7 @@ long events(const char *key)
 	return file_number("/proc/vmstat", key);
 }
 
-/* What mkswap writes: the kernel's version 1, no bad pages. */
-static void make_swap(const char *device, unsigned int slots)
+void make_swap(const char *device, unsigned int slots)
 {
 	char *header = calloc(1, page_size);
 	u32 info[] = { 1, slots, 0 };
@@ -99,6 +102,32 @@ bool swap_stop(void)
 long records(void)
 {
 	return file_number(STATS, "entries");
+}
+
+void group_make(void)
+{
+	if (mount("cgroup2", GROUPS, "cgroup2", 0, NULL) && errno != EBUSY)
+		fail("no cgroups: %m");
+	file_write(GROUPS "/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) && errno != EEXIST)
+		fail("cannot make a group: %m");
+}
+
+void group_enter(void)
+{
+	file_write(GROUP "/cgroup.procs", "0");
+}
+
+void group_reclaim(size_t bytes)
+{
+	int fd = open(GROUP "/memory.reclaim", O_WRONLY | O_CLOEXEC);
+	char line[64];
+
+	/* Anonymous memory alone. */
+	snprintf(line, sizeof(line), "%zu swappiness=200", bytes);
+	if (fd < 0 || (write(fd, line, strlen(line)) < 0 && errno != EAGAIN && errno != EINTR))
+		fail("cannot reclaim memory: %m");
+	close(fd);
 }
 
 int wait_for(pid_t child)

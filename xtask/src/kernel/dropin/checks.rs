@@ -18,6 +18,9 @@ use crate::{
 /// Of the guest: more than any check needs, little enough to run out of.
 const MEMORY_MIB: u32 = 256;
 
+/// The check that wants a machine which is started again.
+const HIBERNATION: &str = "hibernation";
+
 /// How the checks of one boot ended.
 pub(crate) struct Ended {
     pub(crate) counts: Counts,
@@ -26,7 +29,7 @@ pub(crate) struct Ended {
     pub(crate) said: Said,
 }
 
-/// The checks asked for; all where none is.
+/// The checks asked for; where none is, all that want one boot alone.
 ///
 /// # Errors
 /// Where there is none of that name.
@@ -35,7 +38,11 @@ pub(crate) fn wanted(asked: &[String]) -> Result<Vec<String>> {
     for name in asked {
         ensure!(names.contains(name), "no check is named {name}; there are: {}", names.join(", "));
     }
-    names.retain(|name| asked.is_empty() || asked.contains(name));
+    ensure!(
+        !asked.iter().any(|name| name == HIBERNATION),
+        "{HIBERNATION} takes two boots: ask for it by --hibernate"
+    );
+    names.retain(|name| name != HIBERNATION && (asked.is_empty() || asked.contains(name)));
     Ok(names)
 }
 
@@ -96,6 +103,33 @@ pub(crate) fn run(
     ensure!((status == 0) == (counts.failed == 0), "the guest ended with {status}; {log}");
     let failed = report.tests.iter().filter(|test| test.outcome == Outcome::Failed);
     Ok(Ended { counts, failed: failed.filter_map(named).collect(), said })
+}
+
+/// Hibernates, and looks at the tags once awake; where they are `lost` they must be wrong.
+///
+/// # Errors
+/// Where there were not two boots, or the kernel kept no tags over them.
+pub(crate) fn hibernate(machine: &Machine<'_>, lost: bool) -> Result<Counts> {
+    let words = if lost { "mteswap.lose=1" } else { "" };
+    let ended = run(machine, &[HIBERNATION.to_owned()], words, "")?;
+    let log = machine.console();
+    let log = log.display();
+    let said = |what: &str| ended.said.lines.iter().filter(|line| line.contains(what)).count();
+    let boots = said("Booting Linux on physical CPU");
+    ensure!(boots == 2, "{boots} boots, and hibernation takes two; {log}");
+    let pages = |word: &str| {
+        let line =
+            ended.said.lines.iter().find(|line| line.contains(&format!("hibernate: {word}")))?;
+        line.split_whitespace().find_map(|word| word.parse::<u64>().ok())
+    };
+    let (kept, back) = (pages("Saved"), pages("Restored"));
+    ensure!(kept > Some(0) && kept == back, "tags of {kept:?} pages kept, of {back:?} back; {log}");
+    eprintln!("{boots} boots; tags of {} pages kept over them", kept.unwrap_or_default());
+    if !lost {
+        return Ok(ended.counts);
+    }
+    ensure!(ended.failed.contains(HIBERNATION), "did not notice that tags are lost; {log}");
+    Ok(Counts { passed: 1, ..Counts::default() })
 }
 
 /// How a check ended, and its name.

@@ -75,6 +75,15 @@ impl Store {
         }
     }
 
+    /// The function that warns where the kernel's own store has no memory for tags.
+    pub(crate) fn warns(self) -> Option<&'static str> {
+        match self {
+            Self::Dropin => None,
+            Self::Stock => Some("mte_save_tags"),
+            Self::Controls => Some("stock_mte_save_tags"),
+        }
+    }
+
     /// Builds the kernel, and what it links.
     pub(crate) fn build<'t>(
         self,

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long)]
     stock: bool,
     /// See that the checks see: the kernel's store beside ours, or a fault
-    #[arg(long, value_enum, conflicts_with_all = ["stock", "program", "selftests", "heap"])]
+    #[arg(long, value_enum, conflicts_with_all = ["stock", "program", "selftests"])]
     control: Option<Control>,
     /// Run only the checks of these names
     #[arg(long = "check", value_name = "NAME", conflicts_with = "program")]
@@ -51,6 +51,10 @@ pub(crate) struct Args {
     /// --control lose they must die
     #[arg(long, conflicts_with_all = ["checks", "program"])]
     heap: bool,
+    /// Suspend to disk, with pages in memory and in swap, and wake up in another boot; with
+    /// --control lose their tags must be wrong
+    #[arg(long, conflicts_with_all = ["checks", "heap", "selftests", "program"])]
+    hibernate: bool,
     /// Run a static arm64 program instead, and end with its exit status
     #[arg(long, value_name = "ELF")]
     program: Option<PathBuf>,
@@ -82,12 +86,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.control.map_or(args.config, |control| control.config(args.config));
     let tree = kernel::tree(&cache, &source)?;
     let kernel = store.build(&cache, &tree, config)?;
-    let machine = Machine { cache: &cache, qemu: &qemu, kernel: &kernel, store };
+    let machine =
+        Machine { cache: &cache, qemu: &qemu, kernel: &kernel, store, hibernates: args.hibernate };
     if let Some(path) = &args.program {
         std::process::exit(program(&machine, path, &args.arguments)?);
     }
     let counts = match args.control {
         _ if args.selftests => selftests::run(&machine, &source)?,
+        Some(Control::Lose) if args.hibernate => checks::hibernate(&machine, true)?,
+        Some(_) if args.hibernate => bail!("of the controls, --hibernate goes with lose alone"),
+        None if args.hibernate => checks::hibernate(&machine, false)?,
         Some(Control::Lose) if args.heap => heap::run(&machine, "mteswap.lose=1", true)?,
         Some(_) if args.heap => bail!("of the controls, --heap goes with lose alone"),
         None if args.heap => heap::run(&machine, "", false)?,
