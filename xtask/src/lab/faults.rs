@@ -200,11 +200,38 @@ const FAULTS: &[Fault] = &[
         model: USED_AGAIN,
     },
     Fault {
-        name: "the version read with no barrier before it",
-        file: "src/index/tree.rs",
-        from: "fence(Ordering::Acquire);\n        self.keyed",
-        to: "self.keyed",
+        name: "a version that never grows",
+        file: "src/index/node.rs",
+        from: "self.version.store(next, Ordering::Release);",
+        to: "let _ = next;",
         model: USED_AGAIN,
+    },
+    Fault {
+        name: "a leaf unlocked without Release",
+        file: "src/index/guard.rs",
+        from: "store(unlocked.0, Ordering::Release);",
+        to: "store(unlocked.0, Ordering::Relaxed);",
+        model: ["index", "tag_2_two_saves_of_one_entry_leave_one_record"],
+    },
+    Fault {
+        name: "a leaf locked without Acquire",
+        file: "src/index/tree.rs",
+        from: "Ordering::Acquire,
+            Ordering::Relaxed,
+        )
+        .ok()?;",
+        to: "Ordering::Relaxed,
+            Ordering::Relaxed,
+        )
+        .ok()?;",
+        model: ["index", "tag_2_two_saves_of_one_entry_leave_one_record"],
+    },
+    Fault {
+        name: "a reserve that is not asked",
+        file: "src/pool.rs",
+        from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
+        to: "",
+        model: ["reserve", "tag_3_what_the_reserve_holds_is_enough_for_saves_at_once"],
     },
     Fault {
         name: "a payload read without its leaf's lock",
