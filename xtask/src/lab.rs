@@ -101,8 +101,9 @@ impl Build {
 pub(crate) struct LoomArgs {
     /// Only tests whose names contain this
     filter: Option<String>,
-    /// Put faults into the library, one after the other, and expect a model to fail
-    #[arg(long, conflicts_with = "filter")]
+    /// Put faults into the library, one after the other, and expect a model to fail; FILTER
+    /// says which
+    #[arg(long)]
     negative: bool,
 }
 
@@ -113,7 +114,7 @@ const MODELS: [&str; 4] = ["flags", "index", "pin", "reserve"];
 pub(crate) fn loom(args: LoomArgs) -> Result<()> {
     deps::need("cc", "gcc")?;
     if args.negative {
-        return faults::run();
+        return faults::run(args.filter.as_deref().unwrap_or_default());
     }
     if let Some(filter) = args.filter {
         return MODELS.into_iter().try_for_each(|test| run::run(model(test).arg(&filter)));
