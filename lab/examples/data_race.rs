@@ -4,13 +4,13 @@
 //! One is in a word of this program's, the other in the library: the map of a swap area, under a
 //! host's lock that keeps nobody out. Neither can do harm: what is read wrong is a number.
 
-use std::{alloc::Layout, cell::UnsafeCell, hint::black_box, ptr::NonNull, sync::Barrier, thread};
+use std::{cell::UnsafeCell, hint::black_box, sync::Barrier, thread};
 
 use mteswap::{
     entry::{EntryRange, SwapType},
-    host::{AllocFlags, Host, Warning},
     swap::{SlotsFreed, Swap, SwapCache},
 };
+use mteswap_lab::model::host::LabHost;
 
 /// Times that each thread does what races.
 const TIMES: usize = 1000;
@@ -45,35 +45,6 @@ unsafe impl lock_api::RawMutex for Open {
     unsafe fn unlock(&self) {}
 }
 
-#[derive(Clone)]
-struct OpenHost;
-
-// SAFETY: memory is std's; no handlers run; of the lock see `Open`.
-unsafe impl Host for OpenHost {
-    type Lock = Open;
-    type Cookie = ();
-
-    fn alloc(&self, layout: Layout, _: AllocFlags) -> Option<NonNull<u8>> {
-        // SAFETY: sizes are above zero by the trait's promise.
-        NonNull::new(unsafe { std::alloc::alloc(layout) })
-    }
-
-    unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { std::alloc::dealloc(ptr.as_ptr(), layout) }
-    }
-
-    fn enter(&self) {}
-
-    fn exit(&self, (): ()) {}
-
-    fn wait(&self, _: &std::sync::atomic::AtomicU32, _: u32) {}
-
-    fn wake(&self, _: &std::sync::atomic::AtomicU32) {}
-
-    fn warn(&self, _: Warning) {}
-}
-
 struct Nobody;
 
 impl SlotsFreed for Nobody {
@@ -98,7 +69,8 @@ fn on_two_threads(body: impl Fn() + Sync) {
 fn main() {
     on_two_threads(add_to_the_word);
     let ty = SwapType::new(1).expect("1 is a swap type");
-    let swap = Swap::new(OpenHost, Nobody, ty, 1).expect("there is memory for one slot");
+    let swap =
+        Swap::new(LabHost::<Open>::default(), Nobody, ty, 1).expect("there is memory for one slot");
     let slot = swap.alloc(1).expect("it is free").keep();
     on_two_threads(|| {
         let _ = black_box(swap.duplicate(slot.first()).map(|slot| slot.into_entry()));
