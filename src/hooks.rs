@@ -70,6 +70,13 @@ pub trait KeepTags {
     /// [`TagStore::contains`].
     fn has_tags(&self, entry: SwapEntry) -> bool;
 
+    /// Tags a page by the record of `entry`, where there is one: as [`Page::tag_with`] does with
+    /// [`restore_page`](Self::restore_page). A page without a record is not locked against others
+    /// for nothing. Only for who can do it with one look-up in place of two.
+    fn tag_page<M: TagMemory>(&self, entry: SwapEntry, page: &Page<'_, M>) -> bool {
+        self.has_tags(entry) && page.tag_with(|memory| self.restore_page(entry, memory))
+    }
+
     /// [`TagStore::invalidate_range`].
     fn drop_tags(&self, range: EntryRange);
 }
@@ -88,11 +95,16 @@ impl<H: Host, P: PageSize> KeepTags for TagStore<H, P> {
     }
 
     fn restore_page(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        self.restore_one(entry, tags)
+        self.restore(entry, tags)
     }
 
     fn has_tags(&self, entry: SwapEntry) -> bool {
         self.contains(entry)
+    }
+
+    fn tag_page<M: TagMemory>(&self, entry: SwapEntry, page: &Page<'_, M>) -> bool {
+        let Some(found) = self.find(entry) else { return false };
+        page.tag_with(|memory| self.restore_found(found, memory))
     }
 
     fn drop_tags(&self, range: EntryRange) {
@@ -229,11 +241,8 @@ pub fn restore_folio<'p, T: KeepTags, M: TagMemory + 'p>(
 
 /// True if the page was not tagged and is now.
 fn restore_page<T: KeepTags, M: TagMemory>(store: &T, entry: SwapEntry, page: Page<'_, M>) -> bool {
-    // Asked first, so that a refault decodes nothing, and a page without a record is not
-    // locked against others for nothing.
-    !page.flags().is_tagged()
-        && store.has_tags(entry)
-        && page.tag_with(|memory| store.restore_page(entry, memory))
+    // Asked first, so that a refault looks nothing up and decodes nothing.
+    !page.flags().is_tagged() && store.tag_page(entry, &page)
 }
 
 /// Drops every record of an area: at swapoff, after the last page came back (HOOK-4).

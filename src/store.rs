@@ -35,6 +35,13 @@ pub struct TagStore<H: Host, P: PageSize> {
     records: Records<H, P>,
 }
 
+/// A record that was there when someone looked.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    entry: SwapEntry,
+    word: Word,
+}
+
 /// What a store holds. The sums are exact while no other call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -112,10 +119,18 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         }
     }
 
-    /// [`restore`](Self::restore) where something else needs the stack.
-    #[inline(never)]
-    pub(crate) fn restore_one(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        self.restore(entry, tags)
+    /// The record of `entry`, for who has something to do between finding and restoring it.
+    #[inline]
+    pub(crate) fn find(&self, entry: SwapEntry) -> Option<Found> {
+        let word = self.index.get(entry);
+        (!word.is_null()).then_some(Found { entry, word })
+    }
+
+    /// As [`restore`](Self::restore) at the moment of the find: a record that was in its slot
+    /// then is restored, whatever became of it; one with a payload is looked up once more.
+    #[inline]
+    pub(crate) fn restore_found(&self, found: Found, tags: &mut (impl TagSink + ?Sized)) -> bool {
+        self.restore_word(found.entry, found.word, tags)
     }
 
     /// What `restore` does where no hint leads to the entry.

@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
     /// Rounds of today's order, or of the variant
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// Threads that count
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=1024))]
@@ -213,11 +213,16 @@ fn set(frame: &Frame, page: usize, counter: u64) {
 fn go_round(machine: &Machine, mm: &Mm, workers: u64, wrong_tags: &AtomicU64) -> Result<()> {
     let done = AtomicBool::new(false);
     let swapped_before = machine.swapped_in();
+    let swap_all_out = || {
+        let cpu = machine.cpu(CPUS - 1);
+        (0..mm.ptes.len()).for_each(|page| cpu.swap_out(mm, page, true));
+    };
+    // Workers may be done before the evictor gets its turn, on a machine with much else to do.
+    swap_all_out();
     thread::scope(|scope| {
         let evictor = scope.spawn(|| {
-            let cpu = machine.cpu(CPUS - 1);
             while !done.load(SeqCst) {
-                (0..mm.ptes.len()).for_each(|page| cpu.swap_out(mm, page, true));
+                swap_all_out();
             }
         });
         let counting: Vec<_> = (0..workers)

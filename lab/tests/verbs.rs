@@ -57,6 +57,36 @@ mod races {
     }
 
     #[test]
+    fn what_is_no_schedule_is_refused_with_what_is_one() {
+        for [option, number] in [
+            ["--seed", "zzz"],
+            ["--seed", "0x"],
+            ["--seed", "18446744073709551615"],
+            ["--replay", "0xffffffffffffffff"],
+            ["--replay", ""],
+            ["--schedules", "0"],
+        ] {
+            let output = lab(&["races", "--variant", "no-pin", option, number]);
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && output.stdout.is_empty(), "{option} {number}");
+            let line = words.lines().next().unwrap_or_default();
+            let wanted = if option == "--schedules" { "1.." } else { "a schedule is a number" };
+            assert!(line.contains(option) && line.contains(wanted), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_that_shows_nothing_says_so() {
+        let today = stdout(&["races", "--variant", "today", "--replay", "0x1"]);
+        assert!(today.ends_with("nothing went wrong\n"), "{today}");
+        let mut said = (1..200_u64).map(|schedule| {
+            stdout(&["races", "--variant", "count", "--replay", &schedule.to_string()])
+        });
+        let hint = "`cargo xtask races --variant count` finds one\n";
+        assert!(said.any(|said| said.ends_with(hint)), "one of them shows nothing");
+    }
+
+    #[test]
     fn a_name_that_is_none_is_answered_with_those_there_are() {
         let output = lab(&["races", "--variant", "no-such"]);
         let words = String::from_utf8_lossy(&output.stderr).into_owned();

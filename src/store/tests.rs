@@ -81,6 +81,27 @@ fn tag_2_tag_4_tag_5_tag_7_tag_8_save_restore_invalidate_at_every_page_size() {
 }
 
 #[test]
+fn tag_5_tag_13_what_was_found_is_restored_whole_or_not_at_all() {
+    let store = TagStore::<_, Page4K>::new(TestHost::new());
+    assert!(store.find(entry(1, 0)).is_none());
+    // 0: one tag, in its slot; 2: random, a payload.
+    for number in [0, 2] {
+        let at = entry(1, number);
+        store.save(at, &tags::<Page4K>(number), SLEEP).unwrap();
+        let found = store.find(at).unwrap();
+        let mut words = [7; 16];
+        assert!(store.restore_found(found, &mut words));
+        assert_eq!(words, tags::<Page4K>(number));
+        let mut words = [7; 16];
+        store.invalidate(at);
+        // A payload is gone with its record; what was in the slot was seen whole.
+        let restored = store.restore_found(found, &mut words);
+        assert_eq!(restored, number == 0);
+        assert_eq!(words, if restored { tags::<Page4K>(0) } else { [7; 16] });
+    }
+}
+
+#[test]
 fn tag_16_move_replaces_and_takes_away() {
     let host = TestHost::new();
     let store = TagStore::<_, Page4K>::new(host.clone());

@@ -227,24 +227,29 @@ impl<H: Host> Map<H> {
         change: impl Fn(State) -> Result<State>,
         folio: u32,
     ) -> Result<Changed> {
-        for index in run.clone() {
-            change(self.state(index))?;
+        // Past the map everything is bad.
+        let place = run.start as usize..run.end as usize;
+        let slots = self.slots.get_mut(place).ok_or(Error::NoEntry)?;
+        // The last is asked when it is changed, before any other is.
+        let (_, others) = slots.split_last().ok_or(Error::NoEntry)?;
+        for slot in others {
+            change(slot.state)?;
         }
         let mut changed = Changed { idle: Idle::NONE, wake: false };
         // From the end on, so that the list is in ascending order.
-        for index in run.rev() {
-            let was = self.slot(index);
+        for (slot, index) in slots.iter_mut().zip(run).rev() {
+            let was = *slot;
             let state = change(was.state)?;
             changed.wake |= was.state.is_waited_for() && !state.is_waited_for();
-            if state.is_idle() {
-                self.set(index, State::FREEING, changed.idle.0);
-                changed.idle = Idle(index);
+            *slot = if state.is_idle() {
+                let link = core::mem::replace(&mut changed.idle, Idle(index)).0;
+                Slot { state: State::FREEING, link }
             } else if was.state.is_cached() == state.is_cached() {
-                self.set(index, state, was.link);
+                Slot { state, link: was.link }
             } else {
                 // The mark comes with its folio and goes with it.
-                self.set(index, state, folio);
-            }
+                Slot { state, link: folio }
+            };
         }
         Ok(changed)
     }

@@ -16,6 +16,8 @@ use crate::{
     steps::{Prints, Steps},
 };
 
+mod faults;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
@@ -99,6 +101,10 @@ impl Build {
 pub(crate) struct LoomArgs {
     /// Only tests whose names contain this
     filter: Option<String>,
+    /// Put faults into the library, one after the other, and expect a model to fail; FILTER
+    /// says which
+    #[arg(long)]
+    negative: bool,
 }
 
 /// Files of loom's models.
@@ -107,6 +113,9 @@ const MODELS: [&str; 4] = ["flags", "index", "pin", "reserve"];
 /// Exhaustive models of the library's own code.
 pub(crate) fn loom(args: LoomArgs) -> Result<()> {
     deps::need("cc", "gcc")?;
+    if args.negative {
+        return faults::run(args.filter.as_deref().unwrap_or_default());
+    }
     if let Some(filter) = args.filter {
         return MODELS.into_iter().try_for_each(|test| run::run(model(test).arg(&filter)));
     }

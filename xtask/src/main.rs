@@ -31,6 +31,7 @@ mod tags;
 mod test;
 mod test_mte;
 mod toolchain;
+mod tsan;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test and measure mteswap", version)]
@@ -77,6 +78,8 @@ enum Verb {
     PinCost(lab::Args),
     /// Every order of the library's atomics and locks in small models
     Loom(lab::LoomArgs),
+    /// The tests on several threads under ThreadSanitizer, `std` instrumented too
+    Tsan(tsan::Args),
     /// Reads and writes real MTE tags, at EL0 (under qemu-aarch64 where this is no arm64)
     TestMte(test_mte::Args),
     /// The library in place of mteswap.c in an arm64 kernel with MTE: tags over swap
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Verb::Stress(args) => lab::stress(args),
         Verb::PinCost(args) => lab::pin_cost(args),
         Verb::Loom(args) => lab::loom(args),
+        Verb::Tsan(args) => tsan::run(args),
         Verb::TestMte(args) => test_mte::run(args),
         Verb::Dropin(args) => kernel::dropin::run(args),
         Verb::Hypervisor(args) => hypervisor::run(args),

@@ -46,6 +46,12 @@ impl Toolchain {
         Ok(Self { target: Some(target.to_owned()), debian: !installed, prefix })
     }
 
+    /// Debian's toolchain for `target`, this machine's: for flags that `std` is built with too.
+    pub(crate) fn from_source(target: &str) -> Result<Self> {
+        need_debian()?;
+        Ok(Self { target: Some(target.to_owned()), debian: true, prefix: "" })
+    }
+
     /// `cargo build` for the target, `core` included where nobody ships it.
     pub(crate) fn cargo_build(&self) -> Command {
         self.cargo("build", "core")
@@ -62,6 +68,11 @@ impl Toolchain {
     /// `cargo VERB` for programs that bring an allocator: `build`, `clippy` or `doc`.
     pub(crate) fn cargo_with_alloc(&self, verb: &str) -> Command {
         self.cargo(verb, "core,alloc")
+    }
+
+    /// `cargo VERB` for hosted programs, all of `std` built with them.
+    pub(crate) fn cargo_with_std(&self, verb: &str) -> Command {
+        self.cargo(verb, "std,panic_abort,panic_unwind,test")
     }
 
     fn cargo(&self, verb: &str, crates: &str) -> Command {

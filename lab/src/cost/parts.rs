@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use mteswap::{
     entry::{EntryRange, SwapType},
     hooks,
-    host::AllocFlags,
+    host::{AllocFlags, SpinLock},
     page::{FlagWord, Page},
     store::TagStore,
     swap::{Keeper, Swap, SwapPin},
@@ -16,7 +16,7 @@ use mteswap::{
 
 use super::{cpu_time, maps::Tags};
 use crate::{
-    model::{frame::TAG_WORDS, host::LabHost},
+    model::{self, frame::TAG_WORDS},
     sync::AtomicUsize,
 };
 
@@ -88,6 +88,8 @@ pub fn round(tags: &[&Tags]) -> Result<Parts> {
     Ok(Parts { save, pin, restore, both, free })
 }
 
+/// Its locks spin, as a kernel's do: the model's own go to sleep, which costs something to undo.
+type LabHost = model::host::LabHost<SpinLock>;
 type Area<'a> = Swap<LabHost, &'a TagStore<LabHost, Page4K>>;
 
 fn area(

@@ -116,6 +116,7 @@ impl Cpu<'_> {
             || format!("swap_read_folio(slot {}) -> page {pfn}", entry.offset()),
             || self.machine.device().read(entry.offset(), frame),
         );
+        self.machine.device().take_time();
         if !self.machine.order.restore_at_read {
             return;
         }

@@ -56,7 +56,7 @@ impl Device {
         *self.blocks[slot as usize].lock() = block;
     }
 
-    /// Copies the data, and then takes its time.
+    /// Copies the data; whoever reads then has to let it [take its time](Self::take_time).
     pub fn read(&self, slot: u64, frame: &Frame) {
         match &*self.blocks[slot as usize].lock() {
             Block::Empty => frame.data.iter().for_each(|word| word.store(0, Relaxed)),
@@ -71,6 +71,10 @@ impl Device {
                 );
             }),
         }
+    }
+
+    /// What a read takes beyond the copy: others come in before its page is mapped.
+    pub fn take_time(&self) {
         point();
         if !self.kind.delay.is_zero() {
             std::thread::sleep(self.kind.delay);

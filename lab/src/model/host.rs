@@ -2,28 +2,47 @@
 
 use std::{
     alloc::{self, Layout},
+    marker::PhantomData,
     ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use mteswap::host::{AllocFlags, Host, Warning};
 
 use crate::sync::{AtomicU32, RawLock};
 
-/// The host of one machine; warnings are counted, for none is expected.
-#[derive(Clone, Default)]
-pub struct LabHost(std::sync::Arc<AtomicU64>);
+/// The host of one machine, with locks of the kind `L`; warnings are counted, for none is
+/// expected.
+pub struct LabHost<L = RawLock> {
+    warnings: Arc<AtomicU64>,
+    locks: PhantomData<L>,
+}
 
-impl LabHost {
+impl<L> Default for LabHost<L> {
+    fn default() -> Self {
+        Self { warnings: Arc::default(), locks: PhantomData }
+    }
+}
+
+impl<L> Clone for LabHost<L> {
+    fn clone(&self) -> Self {
+        Self { warnings: Arc::clone(&self.warnings), locks: PhantomData }
+    }
+}
+
+impl<L> LabHost<L> {
     /// Warnings heard so far.
     pub fn warnings(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.warnings.load(Ordering::Relaxed)
     }
 }
 
 // SAFETY: memory is std's; nothing here runs in handlers; the lock is one.
-unsafe impl Host for LabHost {
-    type Lock = RawLock;
+unsafe impl<L: lock_api::RawMutex + Send + Sync> Host for LabHost<L> {
+    type Lock = L;
     type Cookie = ();
 
     fn alloc(&self, layout: Layout, _: AllocFlags) -> Option<NonNull<u8>> {
@@ -50,7 +69,7 @@ unsafe impl Host for LabHost {
     }
 
     fn warn(&self, _: Warning) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.warnings.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -217,18 +217,29 @@ impl<'m> Cpu<'m> {
     /// Does one step: others may come in before it, and it is noted with the state it leaves.
     fn does<R>(&self, text: impl FnOnce() -> String, action: impl FnOnce() -> R) -> R {
         point();
+        let trace = &self.machine.trace;
+        if !trace.is_on() {
+            return action();
+        }
+        trace.begin(self.number, text());
         let result = action();
-        self.note(text);
+        if let Some(text) = trace.end(self.number) {
+            trace.push(self.line(text));
+        }
         result
     }
 
     /// Notes a step without doing anything.
     fn note(&self, text: impl FnOnce() -> String) {
         if self.machine.trace.is_on() {
-            let (slot, record, pte) = self.machine.show();
-            let (cpu, text) = (self.number, text());
-            self.machine.trace.push(Line { cpu, text, slot, record, pte, wrong: None });
+            self.machine.trace.push(self.line(text()));
         }
+    }
+
+    /// A step, with the state as it is now.
+    fn line(&self, text: String) -> Line {
+        let (slot, record, pte) = self.machine.show();
+        Line { cpu: self.number, text, slot, record, pte, wrong: None }
     }
 
     /// Marks the last step as the one that goes wrong.
@@ -241,9 +252,14 @@ impl<'m> Cpu<'m> {
     /// Something is lost, or held for ever: says so, and ends the run as a failure.
     pub fn fail(&self, what: impl Into<String>) {
         let what = what.into();
-        self.note(|| format!("<{what}>"));
-        self.wrong(&what);
-        self.machine.trace.fail(what);
+        let trace = &self.machine.trace;
+        if trace.is_on() {
+            let line = self.line(format!("<{what}>"));
+            trace.push_under_way(&line);
+            trace.push(line);
+            trace.mark(self.number, &what);
+        }
+        trace.fail(what);
     }
 }
 

@@ -1,8 +1,11 @@
 //! What happened, step by step, where someone wants to see it.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// One step of one CPU, with the state it left behind.
@@ -28,6 +31,8 @@ pub struct Trace {
     /// Steps are noted once what leads up to the scenario is done.
     on: AtomicBool,
     lines: Mutex<Vec<Line>>,
+    /// What each CPU is in the middle of.
+    under_way: Mutex<BTreeMap<usize, String>>,
     failed: AtomicBool,
     failure: Mutex<Option<Failure>>,
 }
@@ -50,8 +55,27 @@ impl Trace {
         self.on.load(Relaxed)
     }
 
+    /// A CPU begins a step, which others may come in between.
+    pub fn begin(&self, cpu: usize, text: String) {
+        locked(&self.under_way).insert(cpu, text);
+    }
+
+    /// The step that a CPU is in, from now on done.
+    pub fn end(&self, cpu: usize) -> Option<String> {
+        locked(&self.under_way).remove(&cpu)
+    }
+
     pub fn push(&self, line: Line) {
         locked(&self.lines).push(line);
+    }
+
+    /// Notes the steps that other CPUs are in, with the state of `line`: one of them may be why
+    /// what follows goes wrong.
+    pub fn push_under_way(&self, line: &Line) {
+        let under_way = locked(&self.under_way).clone();
+        for (cpu, text) in under_way.into_iter().filter(|(cpu, _)| *cpu != line.cpu) {
+            self.push(Line { cpu, text: format!("{text}: under way"), ..line.clone() });
+        }
     }
 
     /// Marks the last step of `cpu` as the one that goes wrong, unless one was marked before.

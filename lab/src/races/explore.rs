@@ -26,10 +26,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// How hard it is to follow: changes from one processor to another, then steps.
-    pub fn length(&self) -> (usize, usize) {
+    /// How hard it is to follow: whether the step is marked that lost what is lost, changes from
+    /// one processor to another, then steps.
+    pub fn difficulty(&self) -> (bool, usize, usize) {
+        let lost = self.failure.as_ref().is_some_and(|failure| failure.0.contains("data lost"));
+        let mut marks = self.lines.iter().filter_map(|line| line.wrong.as_ref());
+        let unmarked = lost && !marks.any(|why| why.contains("stale data"));
         let changes = self.lines.windows(2).filter(|pair| pair[0].cpu != pair[1].cpu).count();
-        (changes, self.lines.len())
+        (unmarked, changes, self.lines.len())
     }
 }
 

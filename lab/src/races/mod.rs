@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_parser = number)]
     seed: Option<u64>,
     /// Schedules of each variant in which nothing may be found
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SCHEDULE_MAX))]
     schedules: u64,
     /// Shows this one schedule, step by step; wants --variant
     #[arg(long, value_name = "SCHEDULE", value_parser = number, requires = "variant")]
@@ -58,11 +58,18 @@ pub struct Args {
     list: bool,
 }
 
-fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
-    match text.strip_prefix("0x") {
+/// The highest number of a schedule: others follow each that a search begins with.
+const SCHEDULE_MAX: u64 = u64::MAX >> 1;
+
+fn number(text: &str) -> Result<u64> {
+    let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
-    }
+    };
+    let number = number.ok().filter(|number| *number <= SCHEDULE_MAX);
+    number.with_context(|| {
+        format!("a schedule is a number up to {SCHEDULE_MAX}, or 0x and a hexadecimal one")
+    })
 }
 
 #[derive(Default)]
@@ -165,7 +172,8 @@ fn find(args: &Args, variant: &Variant, race: &Race, seed: u64) -> Result<bool> 
         return Ok(false);
     };
     let replays = found.iter().filter_map(|run| replay(scenario, variant.order, run.seed));
-    let best = replays.filter(shows).min_by_key(Run::length).context("no run can be repeated")?;
+    let best =
+        replays.filter(shows).min_by_key(Run::difficulty).context("no run can be repeated")?;
     println!("{}: {} [{}]", variant.name, race.what, race.rules);
     println!("  {}", variant.origin);
     println!(
@@ -230,9 +238,14 @@ fn show_one(variant: &Variant, scenario: Option<&str>, seed: u64) -> Result<()> 
     ensure!(run.seed == seed, "another schedule ran");
     println!("{} in `{}`, schedule {seed:#x}\n", variant.name, scenario.name);
     println!("{}", timeline::text(&run));
-    match &run.failure {
-        Some(failure) => println!("{}", failure.0),
-        None => println!("nothing went wrong"),
+    match (&run.failure, &variant.race) {
+        (Some(failure), _) => println!("{}", failure.0),
+        (None, None) => println!("nothing went wrong"),
+        (None, Some(_)) => println!(
+            "nothing went wrong: another schedule may show it, and another variant's need not; \
+             `cargo xtask races --variant {}` finds one",
+            variant.name
+        ),
     }
     Ok(())
 }

@@ -1,0 +1,384 @@
+//! `cargo xtask loom --negative`: faults in the library's code, one at a time, each of which a
+//! model has to find: a check that never fails shows nothing.
+//!
+//! A fault is an edit of a copy of the tree. Where an edit does not fit any more, since the code
+//! changed, that is said, and fails.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    results::{self, Outcome},
+    run::{self, root},
+    steps::Steps,
+};
+
+/// An edit, and the model that finds it.
+struct Fault {
+    name: &'static str,
+    file: &'static str,
+    /// Stands in the file once.
+    from: &'static str,
+    to: &'static str,
+    /// The file of models, and the model.
+    model: [&'static str; 2],
+}
+
+const MAP: &str = "src/swap/map.rs";
+const SWAP: &str = "src/swap/mod.rs";
+const STATE: &str = "src/swap/state.rs";
+const PAGE: &str = "src/page.rs";
+
+const WOKEN: [&str; 2] = ["pin", "pin_7_who_waits_for_a_pin_is_woken"];
+const HANDED_OUT: [&str; 2] = ["pin", "hook_3_a_slot_is_handed_out_again_without_its_old_record"];
+const SEEN: [&str; 2] = ["flags", "flag_1_flag_2_who_sees_the_flag_sees_the_tags"];
+const ONE_DUTY: [&str; 2] = ["flags", "flag_3_one_gets_the_duty_and_the_others_wait_for_its_tags"];
+const GIVEN_UP: [&str; 2] =
+    ["flags", "flag_5_what_the_next_one_writes_is_not_overwritten_by_who_gave_up"];
+const ONE_LEAF: [&str; 2] = ["index", "tag_14_a_leaf_that_empties_takes_no_neighbour_with_it"];
+const USED_AGAIN: [&str; 2] =
+    ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
+
+const FAULTS: &[Fault] = &[
+    // The wait queue.
+    Fault {
+        name: "who drops the mark does not see the note",
+        file: MAP,
+        from: "changed.wake |= was.state.is_waited_for() && !state.is_waited_for();",
+        to: "",
+        model: WOKEN,
+    },
+    Fault {
+        name: "who waits leaves no note",
+        file: MAP,
+        from: "self.set(index, state, slot.link);\n        true",
+        to: "let _ = state;\n        true",
+        model: WOKEN,
+    },
+    Fault {
+        name: "the word is looked at behind the note",
+        file: SWAP,
+        from: "let seen = queue.load(Ordering::Acquire);
+            if !self.map.lock(&self.host).wait(run.start) {
+                return Ok(());
+            }",
+        to: "if !self.map.lock(&self.host).wait(run.start) {
+                return Ok(());
+            }
+            let seen = queue.load(Ordering::Acquire);",
+        model: WOKEN,
+    },
+    Fault {
+        name: "woken, and the word not changed",
+        file: SWAP,
+        from: "queue.fetch_add(1, Ordering::Release);",
+        to: "",
+        model: WOKEN,
+    },
+    Fault {
+        name: "the word changed, and nobody woken",
+        file: SWAP,
+        from: "self.host.wake(queue);",
+        to: "",
+        model: WOKEN,
+    },
+    Fault {
+        name: "the word changed before the mark is gone",
+        file: SWAP,
+        from: "match self.change(range, state::State::clear, 0) {",
+        to: "for queue in (0..range.len()).filter_map(|i| self.queue(range.get(i)?)) {
+            queue.fetch_add(1, Ordering::Release);
+            self.host.wake(queue);
+        }
+        match self.change(range, state::State::clear, 0) {
+            Ok(true) => return,",
+        model: WOKEN,
+    },
+    Fault {
+        name: "the note outlives the mark",
+        file: STATE,
+        from: "Ok(Self(self.0 & !(CACHE | WAITED)))",
+        to: "Ok(Self(self.0 & !CACHE))",
+        model: WOKEN,
+    },
+    // The pin and the slot's life.
+    Fault {
+        name: "a pin for each who asks",
+        file: STATE,
+        from: "if self.is_cached() { Err(Error::Exists) } else { Ok(Self(self.0 | CACHE)) }",
+        to: "Ok(Self(self.0 | CACHE))",
+        model: ["pin", "pin_5_pin_7_swap_ins_of_one_slot_come_one_after_the_other"],
+    },
+    Fault {
+        name: "the mark keeps no slot",
+        file: STATE,
+        from: "self.0 == Self::FRESH.0\n    }\n\n    /// References",
+        to: "self.0 & COUNT_MAX == 0\n    }\n\n    /// References",
+        model: ["pin", "pin_3_pin_4_the_last_of_reference_and_mark_frees_the_slot_once"],
+    },
+    Fault {
+        name: "handed out again before its record is dropped",
+        file: SWAP,
+        from: "            if let Ok(range) = self.range(run.clone()) {
+                self.freed.slots_freed(range);
+            }
+            let mut map = self.map.lock(&self.host);
+            map.finish(run);
+            next = map.next_run(rest);",
+        to: "            let range = self.range(run.clone());
+            let mut map = self.map.lock(&self.host);
+            map.finish(run);
+            next = map.next_run(rest);
+            drop(map);
+            if let Ok(range) = range {
+                self.freed.slots_freed(range);
+            }",
+        model: HANDED_OUT,
+    },
+    // The page's flags.
+    Fault {
+        name: "the flag set with no barrier before it",
+        file: PAGE,
+        from: "fence(Ordering::Release);\n        self.word",
+        to: "self.word",
+        model: SEEN,
+    },
+    Fault {
+        name: "the flag seen with no barrier behind it",
+        file: PAGE,
+        from: "fence(Ordering::Acquire);",
+        to: "",
+        model: SEEN,
+    },
+    Fault {
+        name: "the duty for each who saw it free",
+        file: PAGE,
+        from: "word = self.word.fetch_or(self.lock(), Ordering::Acquire);
+                if word & (self.tagged() | self.lock()) == 0 {",
+        to: "self.word.fetch_or(self.lock(), Ordering::Acquire);
+                {",
+        model: ONE_DUTY,
+    },
+    Fault {
+        name: "the duty set by a load and a store",
+        file: PAGE,
+        from: "word = self.word.fetch_or(self.lock(), Ordering::Acquire);",
+        to: "self.word.store(word | self.lock(), Ordering::Release);",
+        model: ONE_DUTY,
+    },
+    Fault {
+        name: "the duty taken without Acquire",
+        file: PAGE,
+        from: "self.word.fetch_or(self.lock(), Ordering::Acquire)",
+        to: "self.word.fetch_or(self.lock(), Ordering::Relaxed)",
+        model: GIVEN_UP,
+    },
+    Fault {
+        name: "the duty given up without Release",
+        file: PAGE,
+        from: "self.word.fetch_and(!self.lock(), Ordering::Release)",
+        to: "self.word.fetch_and(!self.lock(), Ordering::Relaxed)",
+        model: GIVEN_UP,
+    },
+    Fault {
+        name: "a duty given up that stays taken",
+        file: PAGE,
+        from: "self.word.fetch_and(!self.lock(), Ordering::Release)",
+        to: "self.word.fetch_and(!0, Ordering::Release)",
+        model: ["flags", "flag_5_a_duty_given_up_goes_to_one_who_waits"],
+    },
+    // The index.
+    Fault {
+        name: "what a reader saw is always believed",
+        file: "src/index/tree.rs",
+        from: "self.keyed && self.node.version.load(Ordering::Relaxed) == self.version",
+        to: "true",
+        model: USED_AGAIN,
+    },
+    Fault {
+        name: "a version that never grows",
+        file: "src/index/node.rs",
+        from: "self.version.store(next, Ordering::Release);",
+        to: "let _ = next;",
+        model: USED_AGAIN,
+    },
+    Fault {
+        name: "a leaf unlocked without Release",
+        file: "src/index/guard.rs",
+        from: "store(unlocked.0, Ordering::Release);",
+        to: "store(unlocked.0, Ordering::Relaxed);",
+        model: ONE_LEAF,
+    },
+    Fault {
+        name: "a leaf locked without Acquire",
+        file: "src/index/tree.rs",
+        from: "Ordering::Acquire,
+            Ordering::Relaxed,
+        )
+        .ok()?;",
+        to: "Ordering::Relaxed,
+            Ordering::Relaxed,
+        )
+        .ok()?;",
+        model: ONE_LEAF,
+    },
+    Fault {
+        name: "a reserve that is not asked",
+        file: "src/pool.rs",
+        from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
+        to: "",
+        model: ["reserve", "tag_3_what_the_reserve_holds_is_enough_for_saves_at_once"],
+    },
+    Fault {
+        name: "a payload read without its leaf's lock",
+        file: "src/store.rs",
+        from: "self.restore_locked(entry, tags)\n        }",
+        to: "self.read(word, tags)\n        }",
+        model: ["index", "tag_13_restore_beside_invalidate_finds_all_of_it_or_nothing"],
+    },
+    Fault {
+        name: "a record that moves leaves its old place first",
+        file: "src/store.rs",
+        from: "let replaced = target.replace(to.raw(), moved).map_err(Some)?;
+                match source {
+                    Some(source) => source.take(from.raw()),
+                    None => target.take(from.raw()),
+                };",
+        to: "match source {
+                    Some(source) => source.take(from.raw()),
+                    None => target.take(from.raw()),
+                };
+                let replaced = target.replace(to.raw(), moved).map_err(Some)?;",
+        model: ["index", "tag_16_a_record_that_moves_is_never_gone_for_good"],
+    },
+];
+
+/// Puts each fault whose name contains `filter` in, one after the other, and expects its model to
+/// fail.
+pub(super) fn run(filter: &str) -> Result<()> {
+    let faults: Vec<_> = FAULTS.iter().filter(|fault| fault.name.contains(filter)).collect();
+    ensure!(!faults.is_empty(), "no fault's name contains `{filter}`");
+    let mut steps = Steps::new(results::folder())?;
+    // Else a fault could be found that is none.
+    for fault in &faults {
+        edit(fault)?;
+    }
+    let tree = Tree::lay()?;
+    steps.check("no fault", || tree.sound(&faults));
+    for fault in faults {
+        steps.check(fault.name, || tree.found(fault));
+    }
+    steps.finish();
+    Ok(())
+}
+
+/// The file with the fault in it.
+fn edit(fault: &Fault) -> Result<String> {
+    let path = root().join(fault.file);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let places = text.matches(fault.from).count();
+    ensure!(
+        places == 1,
+        "the fault `{}` fits {} in {places} places: xtask/src/lab/faults.rs has to follow it",
+        fault.name,
+        fault.file
+    );
+    Ok(text.replacen(fault.from, fault.to, 1))
+}
+
+/// A copy of the library and of the laboratory.
+struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    fn lay() -> Result<Self> {
+        let tree = Self { root: root().join("target/mteswap/faults") };
+        if tree.root.exists() {
+            fs::remove_dir_all(&tree.root)?;
+        }
+        for folder in ["src", "lab"] {
+            copy(&root().join(folder), &tree.root.join(folder))?;
+        }
+        Ok(tree)
+    }
+
+    /// The models of all faults pass where there is none.
+    fn sound(&self, faults: &[&Fault]) -> Result<()> {
+        for model in faults.iter().map(|fault| fault.model).collect::<BTreeSet<_>>() {
+            let outcome = self.outcome(model)?;
+            ensure!(outcome == Outcome::Passed, "{} fails without a fault", model[1]);
+        }
+        Ok(())
+    }
+
+    fn found(&self, fault: &Fault) -> Result<()> {
+        let path = self.root.join(fault.file);
+        fs::write(&path, edit(fault)?)?;
+        let outcome = self.outcome(fault.model);
+        // As it was, and newer than what was built from the fault.
+        fs::write(&path, fs::read(root().join(fault.file))?)?;
+        ensure!(outcome? == Outcome::Failed, "{} passes all the same", fault.model[1]);
+        Ok(())
+    }
+
+    /// How one model ends.
+    fn outcome(&self, [file, model]: [&str; 2]) -> Result<Outcome> {
+        let mut command = Command::new("timeout");
+        command.arg("600");
+        command.args(["cargo", "test", "--profile", "checks", "--locked"]);
+        command.args(["--package", "mteswap-loom", "--features", "loom", "--test", file]);
+        // Of the laboratory's own, so that what does not change is there already.
+        command.arg("--target-dir").arg(super::target());
+        command.args(["--", "--exact", model]);
+        command.current_dir(self.root.join("lab")).env("RUST_BACKTRACE", "0");
+        let output =
+            command.output().with_context(|| format!("cannot start {}", run::show(&command)))?;
+        let cases = results::parse_libtest(&String::from_utf8_lossy(&output.stdout));
+        let log = String::from_utf8_lossy(&output.stderr);
+        match &cases[..] {
+            [case] if case.name == model => Ok(case.outcome),
+            // What is dropped after a panic may panic too, which ends the program.
+            [] if log.contains(&format!("thread '{model}'")) && log.contains("panicked at") => {
+                Ok(Outcome::Failed)
+            }
+            _ => bail!("{model} did not run to its end: {}", log.trim_end()),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in
+        fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))?.flatten()
+    {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            if !from.ends_with("target") {
+                copy(&from, &to)?;
+            }
+        } else {
+            fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_fits_one_place() {
+        for fault in FAULTS {
+            assert_ne!(edit(fault).unwrap(), fs::read_to_string(root().join(fault.file)).unwrap());
+        }
+    }
+}
