@@ -7,13 +7,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::SystemTime,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{install, run, toolchain::Toolchain};
+use crate::{
+    install,
+    run::{self, show},
+    toolchain::Toolchain,
+};
 
 /// The page sizes a build can have, as `MTESWAP_PAGE_SHIFT`.
 pub(crate) const PAGE_SHIFTS: [u32; 3] = [12, 14, 16];
@@ -157,20 +161,35 @@ impl Library {
         let dir = self.dir().join("cargo");
         let mut command = tools.cargo_build();
         command
-            // Hooks are called directly, not through pointers of the GOT: rustc does so unless
-            // relocations are all read-only at start.
-            .args(["--config", "build.rustflags=[\"-Crelro-level=off\"]"])
+            .args(["--config", &format!("build.rustflags={:?}", self.rustflags())])
             .args(["--release", "--locked", "--quiet", "--manifest-path"])
             .arg(root.join("ffi/Cargo.toml"))
             .arg("--target-dir")
             .arg(&dir)
             .args(self.features.map(|features| format!("--features={features}")))
             .env("MTESWAP_PAGE_SHIFT", self.shift.to_string())
-            .current_dir(&root);
-        run::run(&mut command)?;
+            .current_dir(&root)
+            .stderr(Stdio::piped());
+        let built = command.output().with_context(|| format!("cannot start {}", show(&command)))?;
+        eprint!("{}", without_strict_align(&String::from_utf8_lossy(&built.stderr)));
+        ensure!(built.status.success(), "{} failed: {}", show(&command), built.status);
         let mut built = dir;
         built.extend(&self.target);
         Ok(built.join("release/libmteswap_ffi.a"))
+    }
+
+    /// Flags of every build of the Rust part.
+    fn rustflags(&self) -> Vec<&'static str> {
+        // Hooks are called directly, not through pointers of the GOT: rustc does so unless
+        // relocations are all read-only at start.
+        let mut flags = vec!["-Crelro-level=off"];
+        // The target is made for machines whose MMU may be off, where words that are not
+        // aligned trap: each is read and written byte by byte. Linux has its MMU on, and its own
+        // C code is compiled so.
+        if self.target.as_deref().is_some_and(|target| target.starts_with("aarch64")) {
+            flags.push("-Ctarget-feature=-strict-align");
+        }
+        flags
     }
 
     /// Links the Rust object partially: only what the exports reach, only they and the hooks
@@ -251,6 +270,14 @@ impl Library {
             "-L${libdir} -Wl,-rpath,${libdir} -lmteswap",
         )
     }
+}
+
+/// What cargo says but for rustc's warning that it does not know the feature, whose name is
+/// LLVM's.
+fn without_strict_align(stderr: &str) -> String {
+    const KNOWN: &str = "warning: unknown and unstable feature specified for `-Ctarget-feature`: \
+                         `strict-align`";
+    stderr.split_inclusive("\n\n").filter(|message| !message.starts_with(KNOWN)).collect()
 }
 
 /// The exported functions, as committed.

@@ -8,12 +8,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     pages::Class,
+    progress::Progress,
     stores::{Art, Dash, Hash, Kernel, Ours, Papaya, Scc, Store, Tree},
-    time::{Place, Plan},
+    time::{Place, Plan, Speed},
 };
 
 mod count;
 mod pages;
+mod progress;
 mod stores;
 mod time;
 
@@ -26,6 +28,9 @@ struct Cli {
     entries: u32,
     #[arg(long, default_value_t = 5, global = true)]
     rounds: u32,
+    /// These alone, where they are timed.
+    #[arg(long, global = true, value_delimiter = ',', default_values_t = [Class::OneTag, Class::Mixture, Class::Random, Class::Real])]
+    pages: Vec<Class>,
 }
 
 #[derive(Subcommand)]
@@ -34,7 +39,9 @@ enum What {
     Time,
     /// time, "deep", "mixture", operation, store, nanoseconds a call
     Peers,
-    /// threads, placement, operation, store, times the calls of one thread
+    /// threads, class, placement, operation, store, calls a microsecond of all threads
+    ///
+    /// For a store `x` there is an `x, share`: the part of the time that a thread had a processor.
     Threads,
     /// growth, entries, operation, store, nanoseconds a call
     Growth,
@@ -58,18 +65,17 @@ impl Depth {
 }
 
 fn main() -> Result<()> {
-    let Cli { what, entries, rounds } = Cli::parse();
+    let Cli { what, entries, rounds, pages: classes } = Cli::parse();
     let ours = Ours::new();
     match what {
         What::Time => {
-            for class in Class::value_variants() {
+            let depths = Depth::value_variants();
+            let mut progress = Progress::new(classes.len() * depths.len() * rounds as usize);
+            for class in &classes {
                 let pages = class.pages()?;
-                for depth in Depth::value_variants() {
+                for depth in depths {
                     let plan = Plan::new(&pages, class.share(entries), depth.swap_type());
-                    eprintln!("  {}, {}: {} entries", name(depth), name(class), plan.entries);
-                    let print = |store, samples| {
-                        print_time(name(depth), &name(class), store, samples);
-                    };
+                    let print = |store, samples| print_time(name(depth), class, store, samples);
                     for round in 0..rounds {
                         // Each goes first in every other round.
                         if round % 2 == 0 {
@@ -79,6 +85,7 @@ fn main() -> Result<()> {
                         if round % 2 == 1 {
                             print(Ours::NAME, time::round(&ours, &plan));
                         }
+                        progress.step(&format!("{}, {class}", name(depth)));
                     }
                 }
             }
@@ -86,35 +93,44 @@ fn main() -> Result<()> {
         What::Peers => {
             let pages = Class::Mixture.pages()?;
             let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                eprintln!("  round {} of {rounds}", round + 1);
-                peer(&ours, &plan);
-                peer(&Kernel, &plan);
-                peer(&Tree::default(), &plan);
-                peer(&Dash::default(), &plan);
-                peer(&Scc::default(), &plan);
-                peer(&Papaya::default(), &plan);
-                peer(&Art::default(), &plan);
-                peer(&Hash::default(), &plan);
+            let mut progress = Progress::new(8 * rounds as usize);
+            for _ in 0..rounds {
+                peer(&ours, &plan, &mut progress);
+                peer(&Kernel, &plan, &mut progress);
+                peer(&Tree::default(), &plan, &mut progress);
+                peer(&Dash::default(), &plan, &mut progress);
+                peer(&Scc::default(), &plan, &mut progress);
+                peer(&Papaya::default(), &plan, &mut progress);
+                peer(&Art::default(), &plan, &mut progress);
+                peer(&Hash::default(), &plan, &mut progress);
             }
         }
         What::Threads => {
-            let pages = Class::Mixture.pages()?;
-            let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-            for round in 0..rounds {
-                eprintln!("  round {} of {rounds}", round + 1);
-                threads(&ours, &plan);
-                threads(&Kernel, &plan);
+            let classes = [Class::OneTag, Class::Mixture];
+            let mut progress = Progress::new(classes.len() * rounds as usize);
+            for class in classes {
+                let pages = class.pages()?;
+                let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
+                for _ in 0..rounds {
+                    threads(&ours, class, &plan);
+                    threads(&Kernel, class, &plan);
+                    progress.step(&class.to_string());
+                }
             }
         }
         What::Growth => {
             let pages = Class::OneTag.pages()?;
-            for power in (10..=24).step_by(2).filter(|power| 1 << power <= entries) {
-                let plan = Plan::new(&pages, 1 << power, Depth::Deep.swap_type());
-                eprintln!("  {} entries", plan.entries);
-                for _ in 0..rounds {
+            let sizes = || (10..=24).step_by(2).map(|power| 1 << power).filter(|n| *n <= entries);
+            // Those that take long tell as much in fewer rounds.
+            let rounds = |entries: u32| rounds.min((1 << 23) / entries + 2);
+            let all: u32 = sizes().map(|entries| entries * rounds(entries)).sum();
+            let mut progress = Progress::new(all as usize);
+            for entries in sizes() {
+                let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
+                for _ in 0..rounds(entries) {
                     grown(&Ours::new(), &plan);
                     grown(&Kernel, &plan);
+                    progress.steps(entries as usize, &format!("{entries} entries"));
                 }
             }
         }
@@ -123,8 +139,8 @@ fn main() -> Result<()> {
                 let pages = class.pages()?;
                 let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
                 // Its own store: what one has pooled would not be counted in the next class.
-                memory(&name(class), &Ours::new(), &plan);
-                memory(&name(class), &Kernel, &plan);
+                memory(*class, &Ours::new(), &plan);
+                memory(*class, &Kernel, &plan);
             }
         }
         What::Count { class, depth } => {
@@ -138,14 +154,15 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn print_time(depth: impl AsRef<str>, class: &str, store: &str, samples: Vec<(&str, f64)>) {
+fn print_time(depth: impl AsRef<str>, class: &Class, store: &str, samples: Vec<(&str, f64)>) {
     for (operation, ns) in samples {
         println!("time\t{}\t{class}\t{operation}\t{store}\t{ns:.3}", depth.as_ref());
     }
 }
 
-fn peer<S: Store>(store: &S, plan: &Plan<'_>) {
-    print_time("deep", "mixture", S::NAME, time::round(store, plan));
+fn peer<S: Store>(store: &S, plan: &Plan<'_>, progress: &mut Progress) {
+    print_time("deep", &Class::Mixture, S::NAME, time::round(store, plan));
+    progress.step(S::NAME);
 }
 
 fn grown<S: Store>(store: &S, plan: &Plan<'_>) {
@@ -154,22 +171,22 @@ fn grown<S: Store>(store: &S, plan: &Plan<'_>) {
     }
 }
 
-fn threads<S: Store>(store: &S, plan: &Plan<'_>) {
+fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>) {
     let places = [
-        ("own types", Place::OwnTypes),
-        ("same type", Place::SameType),
-        ("same leaf", Place::SameLeaf),
+        ("one thread", 1, Place::SameType),
+        ("own types", 2, Place::OwnTypes),
+        ("same type", 2, Place::SameType),
+        ("same leaf", 2, Place::SameLeaf),
     ];
-    let alone = time::parallel(store, plan, 1, Place::SameType);
-    for (name, place) in places {
-        let together = time::parallel(store, plan, 2, place);
-        for ((operation, one), (_, two)) in alone.iter().zip(together) {
-            println!("threads\t{name}\t{operation}\t{}\t{:.3}", S::NAME, two / one);
+    for (name, threads, place) in places {
+        for (operation, Speed { calls, share }) in time::parallel(store, plan, threads, place) {
+            let row = format!("threads\t{class}\t{name}\t{operation}\t{}", S::NAME);
+            println!("{row}\t{calls:.3}\n{row}, share\t{share:.3}");
         }
     }
 }
 
-fn memory<S: Store>(class: &str, store: &S, plan: &Plan<'_>) {
+fn memory<S: Store>(class: Class, store: &S, plan: &Plan<'_>) {
     let base = stores::first_of(plan.ty);
     (0..plan.entries).for_each(|i| store.save(base + i, plan.page(i)));
     let held = stores::bytes_held();

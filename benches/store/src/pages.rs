@@ -1,6 +1,6 @@
 //! Page tags to store: four classes of pages, each a fixed set in a fixed order.
 
-use std::{env, fs, path::Path};
+use std::{env, fmt, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -22,6 +22,12 @@ pub(crate) enum Class {
     Random,
     /// Tag maps of real programs.
     Real,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::name(self))
+    }
 }
 
 impl Class {

@@ -27,6 +27,9 @@ pub(crate) trait Store: Sync {
     fn restore_range(&self, first: u64, tags: &mut [Tags]) -> usize {
         (first..).zip(tags).map(|(entry, tags)| usize::from(self.restore(entry, tags))).sum()
     }
+    fn invalidate_range(&self, first: u64, nr: usize) {
+        (first..).take(nr).for_each(|entry| self.invalidate(entry));
+    }
 }
 
 pub(crate) fn first_of(ty: u32) -> u64 {
@@ -128,6 +131,10 @@ impl Store for Ours {
         let mut pages = tags.iter_mut();
         // All of them have records here, so they are asked for in order.
         self.0.restore_range(range, |_| pages.next()) as usize
+    }
+    fn invalidate_range(&self, first: u64, nr: usize) {
+        let range = EntryRange::new(entry_of(first), nr).expect("a range of one type");
+        self.0.invalidate_range(range);
     }
 }
 

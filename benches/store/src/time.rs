@@ -74,23 +74,28 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
             store.save(base + i, plan.page(i + 1));
         }),
     );
-    for (nr, save, restore) in [
-        (16, "save of folios of 16, a page", "restore of folios of 16, a page"),
-        (512, "save of folios of 512, a page", "restore of folios of 512, a page"),
+    store.invalidate_area(plan.ty);
+
+    for (nr, save, restore, invalidate) in [
+        (16, "save, folios of 16", "restore, folios of 16", "invalidate, folios of 16"),
+        (512, "save, folios of 512", "restore, folios of 512", "invalidate, folios of 512"),
     ] {
-        store.invalidate_area(plan.ty);
-        let folios = || (0..plan.entries / nr).map(move |folio| folio * nr);
+        let folios = || (0..plan.entries / nr as u64).map(|folio| folio * nr as u64);
         let page = |first| move |i| plan.page(first + i);
-        let folio = |first| store.save_range(base + first, nr as usize, page(first));
-        note(save, each(folios(), folio) / nr as f64);
-        let mut tags = vec![[0; 16]; nr as usize];
-        note(
+        let mut a_page = |what, ns| note(what, ns / nr as f64);
+        a_page(save, each(folios(), |first| store.save_range(base + first, nr, page(first))));
+        let mut tags = vec![[0; 16]; nr];
+        a_page(
             restore,
             each(folios(), |first| {
-                assert_eq!(store.restore_range(base + first, &mut tags), nr as usize);
-            }) / nr as f64,
+                assert_eq!(store.restore_range(base + first, &mut tags), nr);
+                black_box(&tags);
+            }),
         );
+        a_page(invalidate, each(folios(), |first| store.invalidate_range(base + first, nr)));
     }
+
+    plan.sequential().for_each(|i| store.save(base + i, plan.page(i)));
     let start = cpu_time();
     store.invalidate_area(plan.ty);
     note("area, an entry", (cpu_time() - start) / plan.entries as f64);
@@ -130,7 +135,7 @@ pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str,
         ("restore", each(plan.random(), |i| restore(store, base + i))),
         ("invalidate", each(plan.random(), |i| store.invalidate(base + i))),
     ];
-    plan.random().for_each(save);
+    plan.sequential().for_each(save);
     let start = cpu_time();
     store.invalidate_area(plan.ty);
     results.push(("area, an entry", (cpu_time() - start) / plan.entries as f64));
@@ -148,21 +153,29 @@ pub(crate) enum Place {
     SameLeaf,
 }
 
-/// Every operation by `threads` threads at once, each on its share of the offsets: calls a
-/// microsecond of all together.
+/// What several threads did.
+pub(crate) struct Speed {
+    /// A microsecond, of all of them together.
+    pub(crate) calls: f64,
+    /// The least part of its time that a thread had a processor: where it is less than 1,
+    /// something else had it, or the thread slept.
+    pub(crate) share: f64,
+}
+
+/// Every operation by `threads` threads at once, each on its share of the offsets.
 pub(crate) fn parallel<S: Store>(
     store: &S,
     plan: &Plan<'_>,
     threads: u32,
     place: Place,
-) -> Vec<(&'static str, f64)> {
+) -> Vec<(&'static str, Speed)> {
     type Call<S> = fn(&S, u64, &Tags);
     let operations: [(&'static str, Call<S>); 3] = [
         ("save", |store, entry, tags| store.save(entry, tags)),
         ("restore", |store, entry, _| restore(store, entry)),
         ("invalidate", |store, entry, _| store.invalidate(entry)),
     ];
-    let share = plan.entries / u64::from(threads);
+    let nr = plan.entries / u64::from(threads);
     let barrier = Barrier::new(threads as usize);
     operations
         .into_iter()
@@ -170,16 +183,16 @@ pub(crate) fn parallel<S: Store>(
             let work = |thread: u32| {
                 let number = u64::from(thread);
                 let (ty, first, step) = match place {
-                    Place::OwnTypes => (plan.ty + thread, number * share, 1),
-                    Place::SameType => (plan.ty, number * share, 1),
+                    Place::OwnTypes => (plan.ty + thread, number * nr, 1),
+                    Place::SameType => (plan.ty, number * nr, 1),
                     Place::SameLeaf => (plan.ty, number, u64::from(threads)),
                 };
                 barrier.wait();
-                let start = Instant::now();
-                for i in (0..share).map(|i| first + i * step) {
+                let (start, ran) = (Instant::now(), cpu_time());
+                for i in (0..nr).map(|i| first + i * step) {
                     call(store, first_of(ty) + i, plan.page(i));
                 }
-                (start, Instant::now())
+                (start, Instant::now(), cpu_time() - ran)
             };
             let spans: Vec<_> = thread::scope(|scope| {
                 let handles: Vec<_> = (0..threads)
@@ -192,8 +205,10 @@ pub(crate) fn parallel<S: Store>(
             });
             let start = spans.iter().map(|span| span.0).min().expect("a thread");
             let end = spans.iter().map(|span| span.1).max().expect("a thread");
-            let calls = share * u64::from(threads);
-            (what, calls as f64 * 1e3 / (end - start).as_nanos() as f64)
+            let calls = (nr * u64::from(threads)) as f64 * 1e3 / (end - start).as_nanos() as f64;
+            let shares =
+                spans.iter().map(|(start, end, ran)| ran / (*end - *start).as_nanos() as f64);
+            (what, Speed { calls, share: shares.fold(1.0, f64::min) })
         })
         .collect()
 }

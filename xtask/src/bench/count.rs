@@ -4,20 +4,20 @@ use std::{collections::HashMap, fmt::Write as _, fs, process::Command};
 
 use anyhow::{Context, Result};
 
-use super::{Bench, MAPS};
+use super::{Bench, MAPS, Progress, kernel::CLASSES};
 use crate::run;
 
 /// Two levels of nodes, and always the same: the figures depend on it a little.
 const ENTRIES: u64 = 8192;
-const CLASSES: [&str; 4] = ["one-tag", "mixture", "random", "real"];
 
 /// count, depth, class, operation, store, instructions.
 pub(super) fn samples(bench: &Bench) -> Result<String> {
     let out = run::root().join("target/bench/callgrind.out");
     let mut samples = String::new();
-    for depth in ["shallow", "deep"] {
-        for class in CLASSES {
-            eprintln!("counting {class}, {depth}");
+    let progress = Progress::begin("counting instructions under callgrind");
+    for (done, depth) in (0..).zip(["shallow", "deep"]) {
+        for (class, done) in CLASSES.into_iter().zip(4 * done..) {
+            progress.at(done, 8, &format!("{depth}, {class}"));
             run::output(
                 Command::new("valgrind")
                     .args(["--quiet", "--tool=callgrind"])
@@ -37,6 +37,7 @@ pub(super) fn samples(bench: &Bench) -> Result<String> {
             }
         }
     }
+    progress.done();
     Ok(samples)
 }
 

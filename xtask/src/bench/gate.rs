@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Co
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::table::{OURS, fields};
+use super::samples::{OURS, fields};
 use crate::run;
 
 /// How far a figure may rise before it is worse: a linker lays code out anew.

@@ -7,7 +7,10 @@ use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-use super::table::{KERNEL, OURS};
+use super::{
+    date, first_line,
+    samples::{KERNEL, OURS},
+};
 use crate::{
     kernel::{
         build::{Arch, Kernel},
@@ -20,15 +23,14 @@ use crate::{
         source::Source,
     },
     ktap::{self, Counts},
-    run,
 };
 
 /// Begins each sample of `bench.c`.
 const MARK: &str = "mteswap-bench:\t";
 const DEPTHS: [&str; 2] = ["shallow", "deep"];
 /// Each is a case of the suite.
-const CLASSES: [&str; 4] = ["one-tag", "mixture", "random", "real"];
-const OPERATIONS: [&str; 9] = [
+pub(super) const CLASSES: [&str; 4] = ["one-tag", "mixture", "random", "real"];
+const OPERATIONS: [&str; 16] = [
     "save, sequential",
     "restore, sequential",
     "invalidate, sequential",
@@ -37,6 +39,13 @@ const OPERATIONS: [&str; 9] = [
     "save, random",
     "restore, random",
     "invalidate, random",
+    "churn, random",
+    "save, folios of 16",
+    "restore, folios of 16",
+    "invalidate, folios of 16",
+    "save, folios of 512",
+    "restore, folios of 512",
+    "invalidate, folios of 512",
     "area, an entry",
 ];
 
@@ -76,10 +85,9 @@ pub(super) fn um(cache: &Cache, source: &Source, quick: bool) -> Result<String> 
 }
 
 /// arm64, depth, class, operation, store, instructions a call.
-pub(super) fn arm64(cache: &Cache, source: &Source) -> Result<String> {
+pub(super) fn arm64(cache: &Cache, source: &Source, qemu: &Qemu) -> Result<String> {
     // The same always: what is counted depends on it a little.
     let load = Load { entries: 8192, rounds: 1 };
-    let qemu = Qemu::find(cache)?;
     let tree = Overlay::library("kunit")?.lay(cache, source)?;
     let object = arm64_object()?;
     let mut kernel = Kernel::new(cache, &tree, Arch::Arm64, "bench")?;
@@ -88,14 +96,14 @@ pub(super) fn arm64(cache: &Cache, source: &Source) -> Result<String> {
     kernel.configure(&configs(&["arm64.config", "bench.config"]))?;
     kernel.build("building arm64's kernel", &["Image"], &[&object])?;
     let log = kernel.out.join("console.log");
-    let command = machine(cache, &qemu, &kernel.out, load)?;
+    let command = virt(cache, qemu, &kernel.out, load)?;
     let said = Guest::new(&format!("counting in QEMU {}", qemu.version), command, &log).run()?;
     no_splats(said.lines.iter().map(String::as_str), &log)?;
     samples("arm64", &said.lines.join("\n"), load).with_context(|| format!("see {}", log.display()))
 }
 
 /// One CPU, each of its instructions a nanosecond.
-fn machine(cache: &Cache, qemu: &Qemu, out: &Path, load: Load) -> Result<Command> {
+fn virt(cache: &Cache, qemu: &Qemu, out: &Path, load: Load) -> Result<Command> {
     let initrd = out.join("mteswap.cpio");
     Initramfs::new(cache, "arm64", &guest::init("exit 0"))?.write(&initrd)?;
     let words = load.words().join(" ");
@@ -111,11 +119,23 @@ fn machine(cache: &Cache, qemu: &Qemu, out: &Path, load: Load) -> Result<Command
     Ok(machine)
 }
 
+/// What arm64's counts depend on, in one line; the machine that QEMU runs on is not among it.
+pub(super) fn machine(qemu: &Qemu, source: &Source) -> Result<String> {
+    let (date, rustc, linux) = (date()?, rustc()?, &source.version);
+    let gcc = first_line("aarch64-linux-gnu-gcc", "-dumpfullversion")?;
+    let qemu = &qemu.version;
+    Ok(format!("{date}; QEMU {qemu}, -icount shift=0; rustc {rustc}; gcc {gcc}; Linux {linux}."))
+}
+
 /// The name of the table that arm64's counts are held to: what they depend on.
 pub(super) fn arm64_table(source: &Source) -> Result<String> {
-    let rustc = run::output(Command::new("/usr/bin/rustc").arg("--version"))?;
-    let rustc = rustc.split_whitespace().nth(1).context("rustc has no version")?;
-    Ok(format!("guest-arm64-{}-{rustc}", source.version))
+    Ok(format!("guest-arm64-{}-{}", source.version, rustc()?))
+}
+
+/// The version of the compiler that the library for arm64 is built with.
+fn rustc() -> Result<String> {
+    let said = first_line("/usr/bin/rustc", "--version")?;
+    Ok(said.split_whitespace().nth(1).context("rustc has no version")?.to_owned())
 }
 
 /// What the console says, as the other samples are: every row, each as often as there are
@@ -189,7 +209,7 @@ mod tests {
     #[test]
     fn every_row_is_counted() {
         let text = samples("um", &console(0), LOAD).unwrap();
-        assert_eq!(text.lines().count(), 4 * 2 * 9 * 2 * 2);
+        assert_eq!(text.lines().count(), 4 * 2 * 16 * 2 * 2);
         assert!(text.starts_with("um\tdeep\tone-tag\tsave, sequential\tours\t10.500\n"));
         assert!(samples("um", &console(7), LOAD).is_err());
         assert!(samples("um", &console(288), LOAD).is_err());

@@ -1,285 +1,234 @@
-//! Tables in Markdown from the bench's samples: ratios first, the worst row on top.
+//! Tables in Markdown from the bench's samples: ratios first; the rows that DESIGN.md names
+//! above the others, in both the worst row on top.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 
-/// Samples of one row, by store.
-pub(super) type Row = BTreeMap<String, Vec<f64>>;
+use super::{
+    samples::{KERNEL, OURS, ends, median, of, ratios, rows, spread},
+    targets::{self, Judged},
+};
 
-pub(super) const OURS: &str = "ours";
-pub(super) const KERNEL: &str = "kernel";
-
-/// What was measured, whose it is, and the figure: the fields of a sample between its kind
-/// and its end.
-pub(super) fn fields(line: &str) -> Result<(Vec<&str>, &str, f64)> {
-    let mut fields: Vec<_> = line.split('\t').collect();
-    let value = fields.pop().and_then(|value| value.parse().ok());
-    let store = fields.pop();
-    match (store, value) {
-        (Some(store), Some(value)) if fields.len() > 1 => Ok((fields.split_off(1), store, value)),
-        _ => anyhow::bail!("no sample: {line}"),
-    }
-}
-
-/// Rows by what was measured, in order of appearance.
-pub(super) fn rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
-    let mut rows: Vec<(Vec<String>, Row)> = Vec::new();
-    for line in samples.lines() {
-        let (key, store, value) = fields(line)?;
-        let at = rows.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
-            rows.push((key.iter().map(|field| (*field).to_owned()).collect(), Row::new()));
-            rows.len() - 1
-        });
-        rows[at].1.entry(store.to_owned()).or_default().push(value);
-    }
-    Ok(rows)
-}
-
-fn of<'a>(row: &'a Row, store: &str) -> Result<&'a [f64]> {
-    row.get(store).map(Vec::as_slice).with_context(|| format!("no sample of {store}"))
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
-/// Of an even number, the mean of the two in the middle.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let sorted = sorted(values);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { sorted[middle - 1].midpoint(sorted[middle]) }
-}
-
-/// Median, least and most.
-fn spread(values: &[f64], digits: usize) -> String {
-    let sorted = sorted(values);
-    let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-    format!("{:.digits$} ({least:.digits$}–{most:.digits$})", median(values))
-}
-
-/// Kernel over ours, round by round.
-fn ratios(row: &Row) -> Result<Vec<f64>> {
-    Ok(of(row, KERNEL)?.iter().zip(of(row, OURS)?).map(|(kernel, ours)| kernel / ours).collect())
+/// A table, and what has to be said of it.
+pub(super) struct Table {
+    pub(super) text: String,
+    /// Rows with a target.
+    pub(super) judged: usize,
+    /// Those that do not hold.
+    pub(super) missed: Vec<String>,
 }
 
 /// Nanoseconds a call.
-pub(super) fn time(samples: &str) -> Result<String> {
-    let mut table = Table::new("times faster", "depth | pages | operation | ours, ns | K, ns");
+pub(super) fn time(samples: &str) -> Result<Table> {
+    let mut table = Rows::new("times faster", "depth | pages | operation | ours, ns | K, ns");
     for (key, row) in rows(samples)? {
-        let ratios = ratios(&row)?;
         let (ours, kernel) = (of(&row, OURS)?, of(&row, KERNEL)?);
+        let ratios = ratios(kernel, ours);
         let key: Vec<_> = key.iter().map(String::as_str).collect();
-        let target = time_target(&key);
+        let ratio = median(&ratios);
         table.row(
-            median(&ratios),
-            &[&spread(&ratios, 2), &key.join(" | "), &spread(ours, 1), &spread(kernel, 1)],
-            target.map(|target| target.judge(median(&ratios), median(ours) - median(kernel))),
+            ratio,
+            &spread(&ratios, 2),
+            &key,
+            &[&spread(ours, 1), &spread(kernel, 1)],
+            targets::time(&key, ratio, median(ours) - median(kernel)),
         );
     }
     Ok(table.finish())
 }
 
 /// Instructions a call, held to DESIGN.md's targets.
-pub(super) fn count(samples: &str) -> Result<String> {
-    counts(samples, instructions_target)
+pub(super) fn count(samples: &str) -> Result<Table> {
+    counts(samples, targets::instructions)
 }
 
 /// Instructions a call on arm64, loop and clock included: the targets are not of these.
-pub(super) fn guest(samples: &str) -> Result<String> {
-    counts(samples, |_| None)
+pub(super) fn guest(samples: &str) -> Result<Table> {
+    counts(samples, |_, _| None)
 }
 
-fn counts(samples: &str, target: fn(&[&str]) -> Option<f64>) -> Result<String> {
-    let mut table = Table::new("times fewer", "depth | pages | operation | ours | K");
+fn counts(samples: &str, target: fn(&[&str], f64) -> Option<Judged>) -> Result<Table> {
+    let mut table = Rows::new("times fewer", "depth | pages | operation | ours | K");
     for (key, row) in rows(samples)? {
         let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
         let key: Vec<_> = key.iter().map(String::as_str).collect();
         let ratio = kernel / ours;
         table.row(
             ratio,
-            &[
-                &format!("{ratio:.2}"),
-                &key.join(" | "),
-                &format!("{ours:.0}"),
-                &format!("{kernel:.0}"),
-            ],
-            target(&key).map(|most| Judged::at_most(ours, most)),
+            &format!("{ratio:.2}"),
+            &key,
+            &[&format!("{ours:.0}"), &format!("{kernel:.0}")],
+            target(&key, ours),
         );
     }
     Ok(table.finish())
 }
 
 /// Allocated bytes a page.
-pub(super) fn memory(samples: &str) -> Result<String> {
-    let mut table = Table::new("times smaller", "pages | ours, bytes | K, bytes");
+pub(super) fn memory(samples: &str) -> Result<Table> {
+    let mut table = Rows::new("times smaller", "pages | ours, bytes | K, bytes");
     for (key, row) in rows(samples)? {
         let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
         let class = key.join("");
-        let target = match class.as_str() {
-            "one-tag" => Some(2.0),
-            "real" => Some(28.0),
-            "random" => Some(138.0),
-            _ => None,
-        };
         let ratio = kernel / ours;
         table.row(
             ratio,
-            &[&format!("{ratio:.2}"), &class, &format!("{ours:.2}"), &format!("{kernel:.2}")],
-            target.map(|most| Judged::at_most(ours, most)),
+            &format!("{ratio:.2}"),
+            &[&class],
+            &[&format!("{ours:.2}"), &format!("{kernel:.2}")],
+            targets::memory(&class, ours),
         );
     }
     Ok(table.finish())
 }
 
+/// Where one thread stands among the places of threads.
+pub(super) const ALONE: &str = "one thread";
+
 /// What two threads do together over what one does alone.
-pub(super) fn threads(samples: &str) -> Result<String> {
-    let mut table = Table::new("ours", "two threads | operation | K");
-    for (key, row) in rows(samples)? {
-        let ours = of(&row, OURS)?;
-        let target = match key.first().map(String::as_str) {
-            Some("same type") => Some(1.8),
-            Some("own types") => Some(1.9),
-            _ => None,
+pub(super) fn threads(samples: &str) -> Result<Table> {
+    let rows = rows(samples)?;
+    let mut table = Rows::new(
+        "ours, times one",
+        "pages | two threads | operation | K, times one | ours, calls a µs | K, calls a µs",
+    );
+    let mut share = 1.0_f64;
+    for (key, row) in &rows {
+        for store in [OURS, KERNEL] {
+            share = share.min(ends(of(row, &format!("{store}, share"))?).0);
+        }
+        let [class, place, operation] = key.as_slice() else {
+            anyhow::bail!("no threads: {key:?}")
         };
+        if place == ALONE {
+            continue;
+        }
+        let alone = [class.as_str(), ALONE, operation];
+        let alone = rows.iter().find(|(key, _)| *key == alone).context("no thread alone")?;
+        let times = |store| Ok::<_, anyhow::Error>(ratios(of(row, store)?, of(&alone.1, store)?));
+        let ours = times(OURS)?;
         table.row(
-            median(ours),
-            &[&spread(ours, 2), &key.join(" | "), &spread(of(&row, KERNEL)?, 2)],
-            target.map(|least| Judged::at_least(median(ours), least)),
+            median(&ours),
+            &spread(&ours, 2),
+            &[class, place, operation],
+            &[
+                &spread(&times(KERNEL)?, 2),
+                &spread(of(row, OURS)?, 1),
+                &spread(of(row, KERNEL)?, 1),
+            ],
+            targets::threads(place, median(&ours)),
         );
     }
-    Ok(table.finish())
+    let mut table = table.finish();
+    write!(
+        table.text,
+        "\nEach thread had a processor for {:.0} % of its time or more{}.\n",
+        share * 100.0,
+        if share < 0.95 {
+            ": other work on this machine had the rest, and these are no figures"
+        } else {
+            ""
+        }
+    )?;
+    Ok(table)
 }
 
 /// How the costs grow with the number of entries.
-pub(super) fn growth(samples: &str) -> Result<String> {
-    let mut table =
-        "| entries | operation | ours, ns | K, ns | times faster |\n|---|---|---|---|---|\n"
+pub(super) fn growth(samples: &str) -> Result<Table> {
+    let mut text =
+        "| times faster | entries | operation | ours, ns | K, ns |\n|---|---|---|---|---|\n"
             .to_owned();
     for (key, row) in rows(samples)? {
-        let (ours, kernel) = (median(of(&row, OURS)?), median(of(&row, KERNEL)?));
-        let ratio = kernel / ours;
-        writeln!(table, "| {} | {ours:.1} | {kernel:.1} | {ratio:.2} |", key.join(" | "))?;
+        let (ours, kernel) = (of(&row, OURS)?, of(&row, KERNEL)?);
+        let ratio = median(&ratios(kernel, ours));
+        let (ours, kernel) = (median(ours), median(kernel));
+        writeln!(text, "| {ratio:.2} | {} | {ours:.1} | {kernel:.1} |", key.join(" | "))?;
     }
-    Ok(table)
+    Ok(Table { text, judged: 0, missed: Vec::new() })
 }
 
-/// Nanoseconds a call of every store.
-pub(super) fn peers(samples: &str) -> Result<String> {
+/// Nanoseconds a call of every store; first, how many times ours the best of the others is.
+pub(super) fn peers(samples: &str) -> Result<Table> {
     let rows = rows(samples)?;
     let stores: Vec<_> = rows.first().context("no samples")?.1.keys().cloned().collect();
-    let mut table =
-        format!("| operation | {} |\n|---{}|\n", stores.join(" | "), "|---".repeat(stores.len()));
+    let others: Vec<_> = stores.iter().filter(|store| *store != OURS).collect();
+    let names: Vec<_> =
+        others.iter().map(|s| if *s == KERNEL { "K" } else { s.as_str() }).collect();
+    let mut table = Rows::new(
+        "the best of the others, times ours",
+        &format!("operation | ours, ns | {}", names.join(" | ")),
+    );
     for (key, row) in &rows {
-        write!(table, "| {} |", key.last().context("no operation")?)?;
-        for store in &stores {
-            write!(table, " {:.1} |", median(of(row, store)?))?;
-        }
-        table.push('\n');
+        let ours = median(of(row, OURS)?);
+        let medians: Vec<_> =
+            others.iter().map(|store| Ok(median(of(row, store)?))).collect::<Result<_>>()?;
+        let ratio = medians.iter().copied().fold(f64::MAX, f64::min) / ours;
+        let cells: Vec<_> =
+            [ours].iter().chain(&medians).map(|median| format!("{median:.1}")).collect();
+        let cells: Vec<_> = cells.iter().map(String::as_str).collect();
+        let operation = key.last().context("no operation")?;
+        table.row(ratio, &format!("{ratio:.2}"), &[operation], &cells, None);
     }
-    Ok(table)
+    Ok(table.finish())
 }
 
-/// DESIGN.md, "Targets": instructions a call.
-fn instructions_target(key: &[&str]) -> Option<f64> {
-    match *key {
-        [.., "area"] => Some(12.0),
-        [.., "restore, absent" | "invalidate, absent"] => Some(20.0),
-        ["deep", "mixture", "save"] => Some(220.0),
-        ["deep", "mixture", "restore"] => Some(100.0),
-        ["deep", "mixture", "invalidate"] => Some(60.0),
-        ["deep", "one-tag", "save"] => Some(130.0),
-        ["deep", "one-tag", "restore"] => Some(60.0),
-        ["deep", "one-tag", "invalidate"] => Some(50.0),
-        _ => None,
-    }
+/// Rows with their ratios, those with a target apart from the rest.
+struct Rows {
+    columns: String,
+    named: Vec<(f64, String)>,
+    rest: Vec<(f64, String)>,
+    missed: Vec<(f64, String)>,
 }
 
-/// DESIGN.md, "Targets": time beside K's.
-#[derive(Clone, Copy)]
-enum TimeTarget {
-    Faster(f64),
-    /// At most so many nanoseconds more.
-    Above(f64),
-}
-
-impl TimeTarget {
-    fn judge(self, ratio: f64, above: f64) -> Judged {
-        match self {
-            Self::Faster(least) => Judged::at_least(ratio, least),
-            Self::Above(most) => {
-                Judged { text: format!("≤ {most} ns above K"), holds: above <= most }
-            }
-        }
-    }
-}
-
-fn time_target(key: &[&str]) -> Option<TimeTarget> {
-    let [depth, class, operation] = *key else { return None };
-    let index_alone = operation.starts_with("invalidate")
-        || operation.starts_with("area")
-        || operation.ends_with("absent");
-    match (depth, class) {
-        ("deep", "one-tag") => Some(TimeTarget::Faster(8.0)),
-        ("deep", "mixture") if index_alone => Some(TimeTarget::Faster(8.0)),
-        ("deep", "mixture") => Some(TimeTarget::Faster(3.0)),
-        ("shallow", "one-tag" | "random") => Some(TimeTarget::Faster(1.0)),
-        ("shallow", _) if index_alone => Some(TimeTarget::Faster(1.0)),
-        ("shallow", _) if operation.starts_with("restore") => Some(TimeTarget::Above(60.0)),
-        _ => None,
-    }
-}
-
-/// A figure beside its target.
-struct Judged {
-    text: String,
-    holds: bool,
-}
-
-impl Judged {
-    fn at_most(value: f64, most: f64) -> Self {
-        Self { text: format!("≤ {most}"), holds: value <= most }
-    }
-
-    fn at_least(value: f64, least: f64) -> Self {
-        Self { text: format!("≥ {least}"), holds: value >= least }
-    }
-}
-
-/// Rows with their ratio and target, the worst on top; how many targets hold, below.
-struct Table {
-    head: String,
-    rows: Vec<(f64, String)>,
-    judged: usize,
-    held: usize,
-}
-
-impl Table {
+impl Rows {
     fn new(ratio: &str, columns: &str) -> Self {
-        let head = format!("| {ratio} | {columns} | target |\n");
-        let rule = "|---".repeat(head.matches('|').count() - 1);
-        Self { head: format!("{head}{rule}|\n"), rows: Vec::new(), judged: 0, held: 0 }
+        let columns = format!("{ratio} | {columns}");
+        Self { columns, named: Vec::new(), rest: Vec::new(), missed: Vec::new() }
     }
 
-    fn row(&mut self, ratio: f64, cells: &[&str], judged: Option<Judged>) {
-        let mut target = String::new();
-        if let Some(judged) = judged {
-            self.judged += 1;
-            self.held += usize::from(judged.holds);
-            target = judged.text + if judged.holds { ", holds" } else { ", **missed**" };
+    fn row(
+        &mut self,
+        ratio: f64,
+        shown: &str,
+        key: &[&str],
+        cells: &[&str],
+        judged: Option<Judged>,
+    ) {
+        let row = format!("{shown} | {} | {}", key.join(" | "), cells.join(" | "));
+        let Some(Judged { text, holds }) = judged else {
+            self.rest.push((ratio, format!("| {row} |\n")));
+            return;
+        };
+        let verdict = if holds { "holds" } else { "**does not hold**" };
+        self.named.push((ratio, format!("| {row} | {text}: {verdict} |\n")));
+        if !holds {
+            self.missed.push((ratio, format!("{}: {shown}, {}; {text}", key.join(", "), cells[0])));
         }
-        self.rows.push((ratio, format!("| {} | {target} |\n", cells.join(" | "))));
     }
 
-    fn finish(mut self) -> String {
-        self.rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut text = self.rows.into_iter().fold(self.head, |text, (_, line)| text + &line);
-        if self.judged > 0 {
-            text += &format!("\n{} of {} targets hold.\n", self.held, self.judged);
+    fn finish(self) -> Table {
+        let in_order = |mut rows: Vec<(f64, String)>| {
+            rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+            rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>()
+        };
+        let table = |columns: &str, rows: Vec<(f64, String)>| {
+            let rule = "|---".repeat(columns.split(" | ").count());
+            format!("| {columns} |\n{rule}|\n{}", in_order(rows).concat())
+        };
+        let (judged, held) = (self.named.len(), self.named.len() - self.missed.len());
+        let mut text = String::new();
+        if judged > 0 {
+            text += &format!("{held} of {judged} targets hold.\n\n");
+            text += &table(&format!("{} | target", self.columns), self.named);
         }
-        text
+        if judged > 0 && !self.rest.is_empty() {
+            text += "\nThe rest, the worst first.\n\n";
+        }
+        if !self.rest.is_empty() {
+            text += &table(&self.columns, self.rest);
+        }
+        Table { text, judged, missed: in_order(self.missed) }
     }
 }
 
@@ -293,7 +242,7 @@ mod tests {
                        time\tdeep\treal\tsave\tours\t100\ntime\tdeep\treal\tsave\tkernel\t200\n\
                        time\tdeep\treal\tsave\tours\t10\ntime\tdeep\treal\tsave\tkernel\t30\n\
                        time\tdeep\treal\trestore\tours\t20\ntime\tdeep\treal\trestore\tkernel\t10\n";
-        let table = time(samples).unwrap();
+        let table = time(samples).unwrap().text;
         let lines: Vec<_> = table.lines().filter(|line| line.contains(" deep ")).collect();
         assert!(lines[0].starts_with("| 0.50 (0.50–0.50) | deep | real | restore |"), "{table}");
         assert!(lines[1].starts_with("| 3.00 (2.00–4.00) | deep | real | save |"), "{table}");
@@ -309,49 +258,50 @@ mod tests {
     #[test]
     fn a_missed_target_is_said() {
         let sample = |ours| format!("memory\treal\tours\t{ours}\nmemory\treal\tkernel\t137\n");
-        assert!(memory(&sample("28")).unwrap().contains("| ≤ 28, holds |"));
-        assert!(memory(&sample("28.1")).unwrap().contains("| ≤ 28, **missed** |"));
+        assert!(memory(&sample("28")).unwrap().text.contains("| ≤ 28: holds |"));
+        let missed = memory(&sample("28.1")).unwrap();
+        assert!(missed.text.contains("| ≤ 28: **does not hold** |"));
+        assert_eq!((missed.judged, missed.missed), (1, vec!["real: 4.88, 28.10; ≤ 28".to_owned()]));
     }
 
     #[test]
-    fn medians_and_spreads() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(spread(&[3.0, 1.0, 2.0], 1), "2.0 (1.0–3.0)");
-    }
-
-    #[test]
-    fn samples_are_read_field_by_field() {
-        let (key, store, value) = fields("time\tdeep\treal\tsave\tours\t1.5").unwrap();
-        assert_eq!((key, store, value), (vec!["deep", "real", "save"], "ours", 1.5));
-        for bad in ["", "time\tours\t1", "time\tdeep\tours\tfast", "time deep ours 1"] {
-            assert!(fields(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn targets_of_time_are_named_where_they_stand() {
-        let judge = |depth, class, operation, ours: f64, kernel: f64| {
-            let target = time_target(&[depth, class, operation]).expect("a target");
-            target.judge(kernel / ours, ours - kernel)
+    fn rows_with_a_target_stand_above_the_rest() {
+        let row = |class: &str, ours: u32| {
+            format!("memory\t{class}\tours\t{ours}\nmemory\t{class}\tkernel\t100\n")
         };
-        assert!(judge("deep", "mixture", "save, random", 10.0, 30.0).holds);
-        assert!(!judge("deep", "mixture", "save, random", 10.0, 29.0).holds);
-        assert!(!judge("deep", "mixture", "restore, absent", 10.0, 79.0).holds);
-        assert!(judge("shallow", "real", "restore, random", 70.0, 10.0).holds);
-        assert!(!judge("shallow", "real", "restore, random", 70.1, 10.0).holds);
-        assert!(time_target(&["deep", "real", "save, random"]).is_none());
+        let table = memory(&(row("mixture", 200) + &row("real", 20) + &row("one-tag", 5))).unwrap();
+        let at = |class| table.text.find(class).unwrap();
+        assert!(at("real") < at("one-tag") && at("one-tag") < at("mixture"), "{}", table.text);
+        assert!(table.text.starts_with("1 of 2 targets hold.\n"));
     }
 
     #[test]
-    fn held_targets_are_counted() {
-        let two = "threads\tsame type\tsave\tours\t1.7\nthreads\tsame type\tsave\tkernel\t1\n\
-                   threads\town types\tsave\tours\t1.9\nthreads\town types\tsave\tkernel\t1\n";
-        let table = threads(two).unwrap();
-        assert!(table.contains("| ≥ 1.8, **missed** |\n"), "{table}");
-        assert!(table.ends_with("\n\n1 of 2 targets hold.\n"), "{table}");
-        assert!(table.starts_with(
-            "| ours | two threads | operation | K | target |\n|---|---|---|---|---|\n"
-        ));
+    fn threads_are_told_beside_one_alone() {
+        let row = |place: &str, ours: f64, share: f64| {
+            format!(
+                "threads\tmixture\t{place}\tsave\tours\t{ours}\n\
+                 threads\tmixture\t{place}\tsave\tours, share\t{share}\n\
+                 threads\tmixture\t{place}\tsave\tkernel\t5\n\
+                 threads\tmixture\t{place}\tsave\tkernel, share\t1\n"
+            )
+        };
+        let alone = row(ALONE, 10.0, 1.0);
+        let table = threads(&(alone.clone() + &row("same type", 17.0, 0.97))).unwrap();
+        let line = "| 1.70 (1.70–1.70) | mixture | same type | save | 1.00 (1.00–1.00) |";
+        assert!(table.text.contains(line), "{}", table.text);
+        assert!(table.text.contains("≥ 1.8: **does not hold**"));
+        assert!(table.text.ends_with("97 % of its time or more.\n"), "{}", table.text);
+        let disturbed = threads(&(alone + &row("same type", 17.0, 0.5))).unwrap();
+        assert!(disturbed.text.ends_with("these are no figures.\n"));
+        assert!(threads(&row("same type", 17.0, 1.0)).is_err());
+    }
+
+    #[test]
+    fn peers_are_held_to_the_best_of_them() {
+        let samples = "time\tdeep\tmixture\tsave\tours\t10\ntime\tdeep\tmixture\tsave\tkernel\t30\n\
+                       time\tdeep\tmixture\tsave\tdashmap\t20\n";
+        let table = peers(samples).unwrap().text;
+        assert!(table.ends_with("| 2.00 | save | 10.0 | 20.0 | 30.0 |\n"), "{table}");
+        assert!(table.contains("| ours, ns | dashmap | K |"));
     }
 }

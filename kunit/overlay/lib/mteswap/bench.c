@@ -28,13 +28,17 @@
 
 static unsigned int entries = 65536;
 module_param(entries, uint, 0444);
-MODULE_PARM_DESC(entries, "Entries stored at a time");
+MODULE_PARM_DESC(entries, "Entries stored at a time, a multiple of 512");
 
 static unsigned int rounds = 7;
 module_param(rounds, uint, 0444);
 MODULE_PARM_DESC(rounds, "Samples of each row");
 
+/* Of the larger folios. */
+#define LARGE 512
+
 static u8 (*pages)[MK_TAGS];
+static u8 (*restored)[MK_TAGS];
 static u32 *order;
 static struct mteswap_store *store;
 static DEFINE_XARRAY(tags_of);
@@ -75,6 +79,10 @@ struct side {
 	int (*save)(u64 entry, const void *tags);
 	int (*restore)(u64 entry, void *tags);
 	void (*invalidate)(u64 entry);
+	/* Folios, from their first entry on; both return how many pages they were. */
+	unsigned int (*save_folio)(u64 first, unsigned int nr, const u8 (*tags)[MK_TAGS]);
+	unsigned int (*restore_folio)(u64 first, unsigned int nr, u8 (*tags)[MK_TAGS]);
+	void (*invalidate_folio)(u64 first, unsigned int nr);
 	void (*area)(unsigned int type);
 };
 
@@ -91,6 +99,21 @@ static int ours_restore(u64 entry, void *tags)
 static void ours_invalidate(u64 entry)
 {
 	mteswap_invalidate(store, entry);
+}
+
+static unsigned int ours_save_folio(u64 first, unsigned int nr, const u8 (*tags)[MK_TAGS])
+{
+	return mteswap_save_range(store, first, nr, tags) ? 0 : nr;
+}
+
+static unsigned int ours_restore_folio(u64 first, unsigned int nr, u8 (*tags)[MK_TAGS])
+{
+	return mteswap_restore_range(store, first, nr, tags, NULL);
+}
+
+static void ours_invalidate_folio(u64 first, unsigned int nr)
+{
+	mteswap_invalidate_range(store, first, nr);
 }
 
 static void ours_area(unsigned int type)
@@ -131,6 +154,34 @@ static noinline void kernel_invalidate(u64 entry)
 	kfree(xa_erase(&tags_of, entry));
 }
 
+/* Page by page, as arm64's hooks go through a folio. */
+static noinline unsigned int kernel_save_folio(u64 first, unsigned int nr,
+					       const u8 (*tags)[MK_TAGS])
+{
+	unsigned int i, saved = 0;
+
+	for (i = 0; i < nr; i++)
+		saved += !kernel_save(first + i, tags[i]);
+	return saved;
+}
+
+static noinline unsigned int kernel_restore_folio(u64 first, unsigned int nr, u8 (*tags)[MK_TAGS])
+{
+	unsigned int i, found = 0;
+
+	for (i = 0; i < nr; i++)
+		found += kernel_restore(first + i, tags[i]);
+	return found;
+}
+
+static noinline void kernel_invalidate_folio(u64 first, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		kernel_invalidate(first + i);
+}
+
 static noinline void kernel_area(unsigned int type)
 {
 	unsigned long first = mk_entry(type, 0), at;
@@ -149,6 +200,9 @@ static const struct side ours = {
 	.save = ours_save,
 	.restore = ours_restore,
 	.invalidate = ours_invalidate,
+	.save_folio = ours_save_folio,
+	.restore_folio = ours_restore_folio,
+	.invalidate_folio = ours_invalidate_folio,
 	.area = ours_area,
 };
 
@@ -157,6 +211,9 @@ static const struct side kernel = {
 	.save = kernel_save,
 	.restore = kernel_restore,
 	.invalidate = kernel_invalidate,
+	.save_folio = kernel_save_folio,
+	.restore_folio = kernel_restore_folio,
+	.invalidate_folio = kernel_invalidate_folio,
 	.area = kernel_area,
 };
 
@@ -169,6 +226,15 @@ enum pass {
 	SAVE_RANDOM,
 	RESTORE_RANDOM,
 	INVALIDATE_RANDOM,
+	SAVE_FOR_CHURN,
+	CHURN,
+	AREA_AFTER_CHURN,
+	SAVE_FOLIOS,
+	RESTORE_FOLIOS,
+	INVALIDATE_FOLIOS,
+	SAVE_LARGE_FOLIOS,
+	RESTORE_LARGE_FOLIOS,
+	INVALIDATE_LARGE_FOLIOS,
 	SAVE_FOR_AREA,
 	AREA,
 	NR_PASSES,
@@ -183,6 +249,13 @@ static const char * const pass_names[] = {
 	[SAVE_RANDOM] = "save, random",
 	[RESTORE_RANDOM] = "restore, random",
 	[INVALIDATE_RANDOM] = "invalidate, random",
+	[CHURN] = "churn, random",
+	[SAVE_FOLIOS] = "save, folios of 16",
+	[RESTORE_FOLIOS] = "restore, folios of 16",
+	[INVALIDATE_FOLIOS] = "invalidate, folios of 16",
+	[SAVE_LARGE_FOLIOS] = "save, folios of 512",
+	[RESTORE_LARGE_FOLIOS] = "restore, folios of 512",
+	[INVALIDATE_LARGE_FOLIOS] = "invalidate, folios of 512",
 	[AREA] = "area, an entry",
 };
 
@@ -200,6 +273,34 @@ static __always_inline int restore(const struct side *side, u64 entry, u8 *tags)
 	return found;
 }
 
+static __always_inline u64 save_folios(const struct side *side, u64 first, unsigned int nr)
+{
+	unsigned int i;
+	u64 wrong = 0;
+
+	for (i = 0; i < entries; i += nr)
+		wrong += side->save_folio(first + i, nr, &pages[i % NR_PAGES]) != nr;
+	return wrong;
+}
+
+static __always_inline u64 restore_folios(const struct side *side, u64 first, unsigned int nr)
+{
+	unsigned int i;
+	u64 wrong = 0;
+
+	for (i = 0; i < entries; i += nr)
+		wrong += side->restore_folio(first + i, nr, restored) != nr;
+	return wrong;
+}
+
+static __always_inline void invalidate_folios(const struct side *side, u64 first, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < entries; i += nr)
+		side->invalidate_folio(first + i, nr);
+}
+
 /* Calls of one pass that did not return what they must. */
 static __always_inline u64 go(const struct side *side, enum pass pass, unsigned int type)
 {
@@ -209,6 +310,7 @@ static __always_inline u64 go(const struct side *side, enum pass pass, unsigned 
 
 	switch (pass) {
 	case SAVE_SEQUENTIAL:
+	case SAVE_FOR_CHURN:
 	case SAVE_FOR_AREA:
 		for (i = 0; i < entries; i++)
 			wrong += side->save(first + i, page_of(i)) != 0;
@@ -241,6 +343,31 @@ static __always_inline u64 go(const struct side *side, enum pass pass, unsigned 
 		for (i = 0; i < entries; i++)
 			side->invalidate(first + order[i]);
 		break;
+	case CHURN:
+		/* A slot that is freed is used again: another page's tags come to it. */
+		for (i = 0; i < entries; i++) {
+			side->invalidate(first + order[i]);
+			wrong += side->save(first + order[i], page_of(order[i] + 1)) != 0;
+		}
+		break;
+	case SAVE_FOLIOS:
+		wrong = save_folios(side, first, 16);
+		break;
+	case RESTORE_FOLIOS:
+		wrong = restore_folios(side, first, 16);
+		break;
+	case INVALIDATE_FOLIOS:
+		invalidate_folios(side, first, 16);
+		break;
+	case SAVE_LARGE_FOLIOS:
+		wrong = save_folios(side, first, LARGE);
+		break;
+	case RESTORE_LARGE_FOLIOS:
+		wrong = restore_folios(side, first, LARGE);
+		break;
+	case INVALIDATE_LARGE_FOLIOS:
+		invalidate_folios(side, first, LARGE);
+		break;
 	default:
 		side->area(type);
 	}
@@ -263,6 +390,28 @@ static __always_inline u64 look(const struct side *side, unsigned int type, bool
 	return wrong;
 }
 
+static __always_inline u64 look_after(const struct side *side, enum pass pass, unsigned int type)
+{
+	switch (pass) {
+	case SAVE_SEQUENTIAL:
+	case SAVE_RANDOM:
+	case SAVE_FOLIOS:
+	case SAVE_LARGE_FOLIOS:
+		return look(side, type, true);
+	case INVALIDATE_RANDOM:
+	case INVALIDATE_FOLIOS:
+	case INVALIDATE_LARGE_FOLIOS:
+	case AREA:
+		return look(side, type, false);
+	case RESTORE_FOLIOS:
+		return memcmp(restored, pages[(entries - 16) % NR_PAGES], 16 * MK_TAGS) != 0;
+	case RESTORE_LARGE_FOLIOS:
+		return memcmp(restored, pages[(entries - LARGE) % NR_PAGES], LARGE * MK_TAGS) != 0;
+	default:
+		return 0;
+	}
+}
+
 /* Round 0 warms up: it is looked at in place of being told. */
 static __always_inline u64 play(const struct side *side, unsigned int round, unsigned int type,
 				const char *class)
@@ -281,10 +430,8 @@ static __always_inline u64 play(const struct side *side, unsigned int round, uns
 			pr_info("mteswap-bench:\t%u\t%s\t%s\t%s\t%s\t%llu\t%u\n", round,
 				type ? "deep" : "shallow", class, pass_names[pass], side->name,
 				ticks, entries);
-		if (!round && (pass == SAVE_SEQUENTIAL || pass == SAVE_RANDOM))
-			wrong += look(side, type, true);
-		if (!round && (pass == INVALIDATE_RANDOM || pass == AREA))
-			wrong += look(side, type, false);
+		if (!round)
+			wrong += look_after(side, pass, type);
 	}
 	return wrong;
 }
@@ -433,11 +580,12 @@ static int bench_init(struct kunit *test)
 
 	if (ret)
 		return ret;
-	if (!entries || !rounds || !clock_counts())
+	if (!entries || entries % LARGE || !rounds || !clock_counts())
 		return -EINVAL;
 	pages = kvmalloc_array(NR_PAGES, sizeof(*pages), GFP_KERNEL);
+	restored = kvmalloc_array(LARGE, sizeof(*restored), GFP_KERNEL);
 	order = kvmalloc_array(entries, sizeof(*order), GFP_KERNEL);
-	if (!pages || !order)
+	if (!pages || !restored || !order)
 		return -ENOMEM;
 	shuffle();
 	return 0;
@@ -450,6 +598,8 @@ static void bench_exit(struct kunit *test)
 	store = NULL;
 	kvfree(pages);
 	pages = NULL;
+	kvfree(restored);
+	restored = NULL;
 	kvfree(order);
 	order = NULL;
 	xa_destroy(&tags_of);

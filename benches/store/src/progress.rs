@@ -1,0 +1,21 @@
+//! How far a measurement has come, told on stderr: `done/all what`.
+
+pub(crate) struct Progress {
+    done: usize,
+    all: usize,
+}
+
+impl Progress {
+    pub(crate) fn new(all: usize) -> Self {
+        Self { done: 0, all }
+    }
+
+    pub(crate) fn step(&mut self, what: &str) {
+        self.steps(1, what);
+    }
+
+    pub(crate) fn steps(&mut self, nr: usize, what: &str) {
+        self.done += nr;
+        eprintln!("{}/{} {what}", self.done, self.all);
+    }
+}
