@@ -183,7 +183,7 @@ struct Words<'a>(&'a [u64]);
 
 impl mteswap::tags::TagSource for Words<'_> {
     fn word(&self, index: usize) -> u64 {
-        self.0[index]
+        self.0.get(index).copied().unwrap_or(0)
     }
 }
 
