@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     deps, results,
@@ -117,11 +117,29 @@ pub(crate) fn loom(args: LoomArgs) -> Result<()> {
         return faults::run(args.filter.as_deref().unwrap_or_default());
     }
     if let Some(filter) = args.filter {
-        return MODELS.into_iter().try_for_each(|test| run::run(model(test).arg(&filter)));
+        return filtered(&filter);
     }
     let mut steps = Steps::new(results::folder())?;
     models(&mut steps);
     steps.finish();
+    Ok(())
+}
+
+/// Models whose names contain `filter`, with what they print.
+fn filtered(filter: &str) -> Result<()> {
+    let mut passed = 0;
+    for test in MODELS {
+        let named = run::tests(model(test).arg(filter))?;
+        if named > 0 {
+            run::run(model(test).args([filter, "--show-output"]))?;
+        }
+        passed += named;
+    }
+    ensure!(
+        passed > 0,
+        "no model's name contains `{filter}`: `cargo xtask loom test` has them all"
+    );
+    println!("{passed} passed, 0 failed, 0 skipped");
     Ok(())
 }
 
