@@ -162,19 +162,22 @@ fn a_line_a_round_unless_quiet() {
 #[cfg(not(feature = "shuttle"))]
 #[test]
 fn what_cannot_be_run_is_one_line_of_what_to_do() {
-    let limited = |command: &str| {
-        let bin = env!("CARGO_BIN_EXE_mteswap-lab");
-        let script = format!("ulimit -v 500000 && exec {bin} {command}");
-        Command::new("sh").args(["-c", &script]).output().expect("there is a shell")
+    let run = |limit: &str, command: &str| {
+        let script = format!("{limit} exec {} {command}", env!("CARGO_BIN_EXE_mteswap-lab"));
+        let mut shell = Command::new("sh");
+        // A sanitizer's runtime would talk in between.
+        shell.args(["-c", &script]).env_remove("TSAN_OPTIONS");
+        shell.output().expect("there is a shell")
     };
     let refused = |output: Output, line: &str| {
         let words = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{words}");
         assert!(words.lines().count() == 1 && words.contains(line), "{words}");
     };
-    refused(lab(&["stress", "--variant", "no-such"]), "cargo xtask races --list");
-    refused(lab(&["pin-cost", "--maps", "/no-such-folder"]), "maps from /no-such-folder");
-    // A sanitizer's runtime takes more than that before anything runs.
+    refused(run("", "stress --variant no-such"), "cargo xtask races --list");
+    refused(run("", "pin-cost --maps /no-such-folder"), "maps from /no-such-folder");
+    let limited = |command: &str| run("ulimit -v 500000 &&", command);
+    // That runtime takes more than this before anything runs.
     if limited("--help").status.success() {
         refused(limited("stress --rounds 1 --pages 1048576"), "fewer --pages");
         refused(limited("pin-cost --runs 1 --pages 4194304"), "fewer --pages");
