@@ -291,14 +291,16 @@ impl<H: Host> Slabs<H> {
     fn new_slab(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
         let slab = host.alloc(Slab::LAYOUT, flags)?;
         let room = (SLAB_BYTES - HEAD) / FINE_STEP;
-        let words = (class_bytes(class) / FINE_STEP).max(1);
+        let words = class_bytes(class) / FINE_STEP;
+        // None has no words.
+        let left_over = room.checked_rem(words).unwrap_or(0);
         let head = Slab {
             next: Cell::new(None),
             previous: Cell::new(None),
             class: class as u8,
             words: words as u8,
             used: Cell::new(0),
-            fresh: Cell::new((room / words).wrapping_mul(words) as u8),
+            fresh: Cell::new(room.saturating_sub(left_over) as u8),
             free: Cell::new(0),
         };
         // SAFETY: the host gave us this many bytes.

@@ -167,9 +167,9 @@ impl<'a> Leaf<'a> {
             // SAFETY: by the invariant there is a wide leaf, and its pool is borrowed.
             Kind::Wide(unsafe { Ref::new(leaf.cast()) })
         } else {
-            // By a mask: a second difference would be made one with the first, which depends on
-            // what the leaf is, and no load could have it in its address.
-            let leaf = self.marked.as_ptr().map_addr(|a| a & !NARROW);
+            // Wrapping: two differences alike would be made one that depends on what the leaf is, and
+            // no load's address could hold it.
+            let leaf = self.marked.as_ptr().wrapping_byte_sub(NARROW);
             // SAFETY: as above.
             let leaf = unsafe { NonNull::new_unchecked(leaf) };
             // SAFETY: as above, and a narrow one.
