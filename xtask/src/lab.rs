@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     deps, results,
@@ -117,11 +117,25 @@ pub(crate) fn loom(args: LoomArgs) -> Result<()> {
         return faults::run(args.filter.as_deref().unwrap_or_default());
     }
     if let Some(filter) = args.filter {
-        return MODELS.into_iter().try_for_each(|test| run::run(model(test).arg(&filter)));
+        return named(&filter);
     }
     let mut steps = Steps::new(results::folder())?;
     models(&mut steps);
     steps.finish();
+    Ok(())
+}
+
+/// Runs the models whose names contain `filter`.
+fn named(filter: &str) -> Result<()> {
+    let mut found = false;
+    for test in MODELS {
+        let list = run::output(model(test).args([filter, "--list"]))?;
+        if list.lines().any(|line| line.ends_with(": test")) {
+            found = true;
+            run::run(model(test).arg(filter))?;
+        }
+    }
+    ensure!(found, "no model's name contains `{filter}`; `cargo xtask loom` runs all");
     Ok(())
 }
 
