@@ -34,7 +34,8 @@ impl Qemu {
     /// One line, where none is to be had or the one named is too old.
     pub(crate) fn find(cache: &Cache) -> Result<Self> {
         if let Some(named) = std::env::var_os("MTESWAP_QEMU") {
-            return Self::named(Path::new(&named))?.with_tags();
+            let qemu = Self::named(Path::new(&named)).and_then(Self::with_tags);
+            return qemu.context("MTESWAP_QEMU names none to use");
         }
         if let Some(program) = deps::find(PROGRAM) {
             let qemu = Self::at(program, None)?;
