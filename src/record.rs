@@ -272,12 +272,20 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// Wipes a record and lets go of its payload. Called with no lock held.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn free(&self, host: &H, record: Record) {
-        match kind(record.into_word()) {
-            None | Some(Kind::Inline(_)) => {}
+        match record.0.addr().get() & KIND {
+            INLINE => {}
             // SAFETY: a record owns its payload, and it is consumed here.
-            Some(Kind::Slab(object)) => unsafe { self.slabs.free(host, object) },
+            SLAB => unsafe { self.slabs.free(host, record.0) },
+            _ => self.free_of_host(host, record),
+        }
+    }
+
+    #[inline(never)]
+    fn free_of_host(&self, host: &H, record: Record) {
+        match kind(record.into_word()) {
+            None | Some(Kind::Inline(_) | Kind::Slab(_)) => {}
             Some(Kind::Raw(payload)) => self.free_direct(host, payload, Self::RAW_LAYOUT),
             Some(Kind::Sized(payload)) => {
                 // SAFETY: a record's payload is live until it is freed here.

@@ -55,7 +55,7 @@ const fn class_bytes(class: usize) -> usize {
 /// - The slab lies at an address aligned to [`SLAB_BYTES`].
 /// - `class` and `words`, an object's size, never change. All cells belong to whoever holds
 ///   the lock of that class.
-/// - The last `fresh` words were never handed out. `free` is the place of an object that was
+/// - The last `fresh` words, whole objects, were never handed out. `free` is the place of an object that was
 ///   given back, 0 for none; the first byte of each of them is the next, in the same way.
 /// - Objects that are not in use are zero but for that byte.
 /// - A slab with an object to spare is on its class's list; no other is.
@@ -87,7 +87,7 @@ impl Slab {
     }
 
     fn is_full(&self) -> bool {
-        self.free.get() == 0 && self.fresh.get() < self.words
+        self.free.get() | self.fresh.get() == 0
     }
 
     /// Takes an object out, all zero.
@@ -290,13 +290,17 @@ impl<H: Host> Slabs<H> {
     #[cold]
     fn new_slab(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
         let slab = host.alloc(Slab::LAYOUT, flags)?;
+        let room = (SLAB_BYTES - HEAD) / FINE_STEP;
+        let words = class_bytes(class) / FINE_STEP;
+        // None has no words.
+        let left_over = room.checked_rem(words).unwrap_or(0);
         let head = Slab {
             next: Cell::new(None),
             previous: Cell::new(None),
             class: class as u8,
-            words: (class_bytes(class) / FINE_STEP) as u8,
+            words: words as u8,
             used: Cell::new(0),
-            fresh: Cell::new(((SLAB_BYTES - HEAD) / FINE_STEP) as u8),
+            fresh: Cell::new(room.saturating_sub(left_over) as u8),
             free: Cell::new(0),
         };
         // SAFETY: the host gave us this many bytes.
@@ -313,8 +317,10 @@ impl<H: Host> Slabs<H> {
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) and was not freed.
     pub(crate) unsafe fn size(object: NonNull<u8>) -> usize {
+        // SAFETY: the caller's object lies in a slab.
+        let slab = unsafe { slab_of(object) };
         // SAFETY: a live object's slab is live; its objects' size never changes.
-        unsafe { slab_of(object).as_ref() }.object_bytes()
+        unsafe { slab.as_ref() }.object_bytes()
     }
 
     /// Takes an object back and wipes it. Called with no lock held.
@@ -322,8 +328,10 @@ impl<H: Host> Slabs<H> {
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) of this allocator, was not freed, and is
     /// not used any more.
+    #[inline(never)]
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
-        let slab = slab_of(object);
+        // SAFETY: the caller's object lies in a slab.
+        let slab = unsafe { slab_of(object) };
         // SAFETY: a live object's slab is live; class and size never change.
         let head = unsafe { slab.as_ref() };
         let (class, bytes) = (usize::from(head.class), head.object_bytes());
@@ -353,11 +361,13 @@ impl<H: Host> Slabs<H> {
     }
 }
 
-fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
+/// # Safety
+/// `object` lies in a slab.
+unsafe fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
     let slab = object.as_ptr().map_addr(|a| a & !(SLAB_BYTES - 1));
-    // An object never lies at its slab's start, so this is not null; the fallback is
-    // never taken.
-    NonNull::new(slab).unwrap_or(object).cast()
+    // SAFETY: a slab lies at an aligned address and is no larger than that, so this takes off
+    // how far the object is into it; and no slab lies at null.
+    unsafe { NonNull::new_unchecked(slab) }.cast()
 }
 
 /// Zeroes memory that held tags, in a way that no optimiser leaves out because the

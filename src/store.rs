@@ -196,9 +196,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
     pub fn invalidate(&self, entry: SwapEntry) {
-        match self.index.take_known(entry) {
-            Some(word) => self.release(word),
-            None => self.walk_and_invalidate(entry),
+        if !self.index.take_known(entry, |word| self.release(word)) {
+            self.walk_and_invalidate(entry);
         }
     }
 
@@ -432,13 +431,10 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Lets go of a word that was taken out of the index.
     #[inline]
     fn release(&self, word: Word) {
-        if !word.is_null() && !is_inline(word) {
-            self.release_payload(word);
+        // Most are.
+        if is_inline(word) {
+            return;
         }
-    }
-
-    #[inline(never)]
-    fn release_payload(&self, word: Word) {
         // SAFETY: callers took it out of its slot, or never put it in.
         if let Some(record) = unsafe { Record::from_word(word) } {
             self.records.free(self.host(), record);

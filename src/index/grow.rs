@@ -209,7 +209,7 @@ impl<'a, H: Host> Job<'a, H> {
             Then::Pin => PIN,
         };
         node.count(position).store(count, Ordering::Relaxed);
-        let word = Child::from_leaf(leaf);
+        let word = Child::free(leaf);
         let child = match top {
             None => word,
             Some(top) => {

@@ -2,7 +2,7 @@
 
 use super::{
     Index,
-    leaf::{Leaf, Word},
+    leaf::{Kind, Leaf, Word},
     node::{Child, FANOUT, Node},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 /// pin, unlinked.
 ///
 /// # Invariants
-/// The word of the leaf in `node` is `leaf` with `LOCK` set, by us.
+/// The word of the leaf in `node` is that of `leaf` locked, by us.
 pub(crate) struct LeafGuard<'a, H: Host> {
     index: &'a Index<H>,
     node: Ref<'a, Node<H>>,
@@ -82,23 +82,34 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.replace(position, core::ptr::null_mut()).unwrap_or(core::ptr::null_mut())
     }
 
-    /// [`take`](Self::take) and unlock, but null for a small word of a narrow leaf, and `None`,
-    /// with nothing taken, where the leaf holds one record, or one pin, and no more.
+    /// [`take`](Self::take), unlock, and hand the word to `each`, unless it is null or lay in a
+    /// narrow leaf, where all are small. False, with nothing taken, where the leaf holds one
+    /// record, or one pin, and no more.
     #[inline]
-    pub(super) fn take_but_last(self, position: u64) -> Option<Word> {
-        let left = self.count().wrapping_sub(1);
-        if left == 0 {
+    pub(super) fn take_but_last(self, position: u64, each: impl FnOnce(Word)) -> bool {
+        if self.count() == 1 {
             self.unlock();
-            return None;
+            return false;
         }
-        let old = self.leaf.swap(position, core::ptr::null_mut());
-        if !old.is_null() {
-            self.node.count(self.position).store(left, Ordering::Relaxed);
+        match self.leaf.kind() {
+            Kind::Narrow(leaf) => {
+                if leaf.get().take(position) {
+                    self.count_one_less();
+                }
+                self.unlock();
+            }
+            Kind::Wide(leaf) => {
+                let word = leaf.get().swap(position, core::ptr::null_mut());
+                if word.is_null() {
+                    self.unlock();
+                } else {
+                    self.count_one_less();
+                    self.unlock();
+                    each(word);
+                }
+            }
         }
-        // Known before the word is: nothing in a narrow leaf is to be let go of.
-        let word = if self.leaf.is_wide() { old } else { core::ptr::null_mut() };
-        self.unlock();
-        Some(word)
+        true
     }
 
     /// [`replace`](Self::replace) by a word that is not null, and unlock; `None`, with
@@ -108,8 +119,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         let replaced = self.leaf.holds(word).then(|| {
             let old = self.leaf.swap(position, word);
             if old.is_null() {
-                let count = self.count().wrapping_add(1);
-                self.node.count(self.position).store(count, Ordering::Relaxed);
+                self.store_count(self.count().wrapping_add(1));
             }
             old
         });
@@ -129,7 +139,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     #[inline]
     fn release(&self) {
         // Release: the next holder finds what we wrote.
-        let unlocked = Child::from_leaf(self.leaf);
+        let unlocked = Child::free(self.leaf);
         self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
     }
 
@@ -139,8 +149,8 @@ impl<'a, H: Host> LeafGuard<'a, H> {
             wide.swap(position, self.leaf.load(position, Ordering::Relaxed));
         }
         let narrow = core::mem::replace(&mut self.leaf, wide);
-        // Release: readers find the words. INVARIANT: `LOCK` stays set.
-        let word = Child::from_leaf(wide).locked();
+        // Release: readers find the words. INVARIANT: it stays locked.
+        let word = Child::locked(wide);
         self.node.child(1, self.position).store(word.0, Ordering::Release);
         {
             let _state = self.node.get().state.lock(self.index.host());
@@ -200,7 +210,19 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.node.count(self.position).load(Ordering::Relaxed)
     }
 
+    #[inline]
+    fn count_one_less(&self) {
+        self.store_count(self.count().wrapping_sub(1));
+    }
+
     fn set_count(&mut self, count: u16) {
+        self.store_count(count);
+    }
+
+    /// As [`set_count`](Self::set_count), where a guard that is not borrowed mutably need not lie
+    /// in memory.
+    #[inline]
+    fn store_count(&self, count: u16) {
         self.node.count(self.position).store(count, Ordering::Relaxed);
     }
 }

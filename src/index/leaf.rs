@@ -63,8 +63,48 @@ unsafe impl Pooled for Narrow {
     }
 }
 
+/// What only a lock's holder calls, or the leaf's only owner: Relaxed loads, and no exchange.
+/// Release stores: readers that take no lock find what the word refers to; and see
+/// `Visit::valid` for why a null must be released, too.
+impl Wide {
+    #[inline]
+    pub(super) fn swap(&self, position: u64, word: Word) -> Word {
+        let slot = choose(&self.slots, position);
+        let old = slot.load(Ordering::Relaxed);
+        slot.store(word, Ordering::Release);
+        old
+    }
+}
+
+/// As for [`Wide`].
 impl Narrow {
-    /// The machine word of a slot, and how far up in it the slot lies.
+    #[inline]
+    fn swap(&self, position: u64, word: Word) -> Word {
+        let (eight, shift) = self.eight(position);
+        let all = eight.load(Ordering::Relaxed).addr();
+        let others = all & (!SMALL_MAX).rotate_left(shift);
+        let new = others | (word.addr() & SMALL_MAX).rotate_left(shift);
+        eight.store(core::ptr::without_provenance_mut(new), Ordering::Release);
+        core::ptr::without_provenance_mut(all.rotate_right(shift) & SMALL_MAX)
+    }
+
+    /// Takes a word out; false where there is none.
+    #[inline]
+    pub(super) fn take(&self, position: u64) -> bool {
+        let (eight, shift) = self.eight(position);
+        let all = eight.load(Ordering::Relaxed).addr();
+        let others = all & (!SMALL_MAX).rotate_left(shift);
+        if others == all {
+            return false;
+        }
+        eight.store(core::ptr::without_provenance_mut(others), Ordering::Release);
+        true
+    }
+}
+
+impl Narrow {
+    /// The machine word of a slot, and how far to rotate it to the right for it to begin
+    /// with the slot.
     fn eight(&self, position: u64) -> (&AtomicPtr<u8>, u32) {
         let [first, ..] = &self.eights;
         let number = (position >> 3) as usize & (FANOUT / 8 - 1);
@@ -127,8 +167,11 @@ impl<'a> Leaf<'a> {
             // SAFETY: by the invariant there is a wide leaf, and its pool is borrowed.
             Kind::Wide(unsafe { Ref::new(leaf.cast()) })
         } else {
+            // Wrapping: two differences alike would be made one that depends on what the leaf is, and
+            // no load's address could hold it.
+            let leaf = self.marked.as_ptr().wrapping_byte_sub(NARROW);
             // SAFETY: as above.
-            let leaf = unsafe { self.marked.byte_sub(NARROW) };
+            let leaf = unsafe { NonNull::new_unchecked(leaf) };
             // SAFETY: as above, and a narrow one.
             Kind::Narrow(unsafe { Ref::new(leaf.cast()) })
         }
@@ -145,7 +188,7 @@ impl<'a> Leaf<'a> {
             Kind::Wide(leaf) => choose(&leaf.slots, position).load(ordering),
             Kind::Narrow(leaf) => {
                 let (eight, shift) = leaf.eight(position);
-                let word = eight.load(ordering).addr() >> shift & SMALL_MAX;
+                let word = eight.load(ordering).addr().rotate_right(shift) & SMALL_MAX;
                 core::ptr::without_provenance_mut(word)
             }
         }
@@ -161,24 +204,9 @@ impl<'a> Leaf<'a> {
     /// the one that was there. The caller has the leaf's lock, or the leaf to itself.
     #[inline]
     pub(super) fn swap(self, position: u64, word: Word) -> Word {
-        // Relaxed loads, and no exchange: only the lock's holder writes. Release: readers that
-        // take no lock find what the word refers to; and see `Visit::valid` for why a null
-        // must be released, too.
         match self.kind() {
-            Kind::Wide(leaf) => {
-                let slot = choose(&leaf.get().slots, position);
-                let old = slot.load(Ordering::Relaxed);
-                slot.store(word, Ordering::Release);
-                old
-            }
-            Kind::Narrow(leaf) => {
-                let (eight, shift) = leaf.get().eight(position);
-                let all = eight.load(Ordering::Relaxed).addr();
-                let others = all & (!SMALL_MAX).rotate_left(shift);
-                let new = others | (word.addr() & SMALL_MAX) << shift;
-                eight.store(core::ptr::without_provenance_mut(new), Ordering::Release);
-                core::ptr::without_provenance_mut(all >> shift & SMALL_MAX)
-            }
+            Kind::Wide(leaf) => leaf.get().swap(position, word),
+            Kind::Narrow(leaf) => leaf.get().swap(position, word),
         }
     }
 

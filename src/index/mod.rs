@@ -7,7 +7,7 @@
 //! - **Looking up takes no lock** and writes nothing: walk down, read, then see whether
 //!   what was read was in the tree all the while ([`tree`], `Visit::valid`). It rests on
 //!   leaves and nodes keeping their type for good ([`crate::pool`]).
-//! - **Changing takes the leaf's lock**, one bit in the word that leads to the leaf.
+//! - **Changing takes the leaf's lock**, one bit of the word that leads to it.
 //!   Nothing wider is ever held in the way of another leaf (TAG-17).
 //! - **Growing and shrinking** lock one node at a time, from the leaf upwards. What is
 //!   linked leads somewhere: leaves and nodes go when they are empty.
@@ -120,21 +120,24 @@ impl<H: Host> Index<H> {
         leaf.map_or(core::ptr::null_mut(), |mut leaf| leaf.take(entry.raw()))
     }
 
-    /// As [`take`](Self::take), but a small word is not returned, and `None`, with nothing
-    /// taken, where that would have to walk, to wait, or to unlink the leaf.
+    /// As [`take`](Self::take), but the word is handed to `each`, with no lock held, unless it is
+    /// null or small; and false, with nothing taken, where that would have to walk, to wait, or to
+    /// unlink the leaf.
     #[inline]
-    pub(crate) fn take_known(&self, entry: SwapEntry) -> Option<Word> {
+    pub(crate) fn take_known(&self, entry: SwapEntry, each: impl FnOnce(Word)) -> bool {
         let position = entry.raw();
-        let Some(node) = self.memory.hinted(position) else { return Some(core::ptr::null_mut()) };
+        let Some(node) = self.memory.hinted(position) else { return true };
         if !node.is_above(position) {
-            return None;
+            return false;
         }
         // Acquire: see `Visit::valid`.
         let child = Child(node.child(1, position).load(Ordering::Acquire));
-        let Some(leaf) = child.leaf(&self.memory) else {
-            return child.0.is_null().then_some(core::ptr::null_mut());
-        };
-        self.lock(node, leaf, position)?.take_but_last(position)
+        match child.free_leaf(&self.memory) {
+            Some(leaf) => self
+                .lock(node, leaf, position)
+                .is_some_and(|leaf| leaf.take_but_last(position, each)),
+            None => child.0.is_null(),
+        }
     }
 
     /// The leaf of `position`, where its hint leads there, and the node above it.
@@ -149,8 +152,10 @@ impl<H: Host> Index<H> {
     /// Locks the leaf of `position` where its hint leads there and nobody else has it locked.
     #[inline]
     fn lock_known(&self, position: u64) -> Option<LeafGuard<'_, H>> {
-        let (node, leaf) = self.known_leaf(position)?;
-        self.lock(node, leaf, position)
+        let node = self.memory.hinted(position).filter(|node| node.is_above(position))?;
+        // Acquire: see `Visit::valid`.
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        self.lock(node, child.free_leaf(&self.memory)?, position)
     }
 
     /// Locks the leaf of `entry`, if there is one.

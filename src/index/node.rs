@@ -29,25 +29,32 @@ pub(super) const NO_KEY: u64 = u64::MAX;
 ///
 /// | bit | meaning |
 /// |---|---|
-/// | 0, `LOCK` | the leaf, its count and this word belong to whoever set the bit |
+/// | 0, `FREE` | nobody has the leaf locked: it, its count and this word belong to whoever takes the bit away |
 /// | 1, `WIDE` | the child is a wide leaf |
 /// | 2, `NARROW` | the child is a narrow leaf; neither: a [`Node`] |
 /// | 6 up | the pointer, every upper bit kept (KASAN tags, 52-bit addresses) |
 ///
 /// # Invariants
 /// A pointer marked as a leaf of a kind is to memory of the pool of that kind, one that
-/// is not to memory of the nodes' pool. This holds for every word ever found in a node, of whatever
+/// is not to memory of the nodes' pool; no other word has `FREE`. This holds for every word ever found in a node, of whatever
 /// tree or none, and is what makes a walk without locks safe: memory of a pool
 /// never changes its type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Child(pub(super) *mut u8);
 
 impl Child {
-    const LOCK: usize = 1;
+    const FREE: usize = 1;
     const BITS: usize = 63;
 
-    pub(super) fn from_leaf(leaf: Leaf<'_>) -> Self {
+    /// The word of a leaf that nobody has locked.
+    pub(super) fn free(leaf: Leaf<'_>) -> Self {
         // INVARIANT: marked as what it is.
+        Self(leaf.marked().as_ptr().wrapping_byte_add(Self::FREE))
+    }
+
+    /// The word of a leaf that someone has locked.
+    pub(super) fn locked(leaf: Leaf<'_>) -> Self {
+        // INVARIANT: as above.
         Self(leaf.marked().as_ptr())
     }
 
@@ -56,13 +63,21 @@ impl Child {
         Self(node.as_ptr().cast())
     }
 
-    pub(super) fn is_locked(self) -> bool {
-        self.0.addr() & Self::LOCK != 0
+    pub(super) fn is_free(self) -> bool {
+        self.0.addr() & Self::FREE != 0
     }
 
-    /// The word of an unlocked child, locked.
-    pub(super) fn locked(self) -> Self {
-        Self(self.0.wrapping_byte_add(Self::LOCK))
+    /// The leaf, where this is one that can be locked. Elsewhere as [`leaf`](Self::leaf).
+    #[inline]
+    pub(super) fn free_leaf<H: Host>(self, _memory: &Memory<H>) -> Option<Leaf<'_>> {
+        if !self.is_free() {
+            return None;
+        }
+        let marked = self.0.wrapping_byte_sub(Self::FREE);
+        // SAFETY: `FREE` is only in words of leaves (this type's invariant), which are not null.
+        let marked = unsafe { NonNull::new_unchecked(marked) };
+        // SAFETY: as above, without that bit; its pool is borrowed with the memory.
+        Some(unsafe { Leaf::from_marked(marked) })
     }
 
     /// The leaf, where this is one. `_memory` is what it lies in.
@@ -72,8 +87,8 @@ impl Child {
             return None;
         }
         // A word with a mark is not null.
-        let marked = NonNull::new(self.0.map_addr(|a| a & !Self::LOCK))?;
-        // SAFETY: without the lock's bit, a marked child is a leaf's word (this type's
+        let marked = NonNull::new(self.0.map_addr(|a| a & !Self::FREE))?;
+        // SAFETY: without that bit, a marked child is a leaf's word (this type's
         // invariant); its pool is borrowed with the memory.
         Some(unsafe { Leaf::from_marked(marked) })
     }
@@ -81,7 +96,7 @@ impl Child {
     /// The node, where this is one.
     #[inline]
     pub(super) fn node<H: Host>(self) -> Option<NonNull<Node<H>>> {
-        // A node's word has no bits to mask: nodes' words are never locked.
+        // A node's word has no bits to mask.
         if self.0.addr() & Self::BITS == 0 { NonNull::new(self.0.cast()) } else { None }
     }
 }
@@ -95,10 +110,10 @@ impl Child {
 /// - `version` grows after a child was unlinked, and before that child's memory, or
 ///   this node's, is used for anything else.
 /// - A child word turns from null to a child only under `state`; back to null only
-///   under `state` and, for a leaf, with the word's `LOCK` held.
-/// - While `LOCK` is held, the child may become another leaf with the same words; the
+///   under `state` and, for a leaf, by whoever has it locked.
+/// - While a leaf is locked, the child may become another leaf with the same words; the
 ///   version grows before the old one is used for anything else.
-/// - `count[i]` belongs to whoever holds the `LOCK` of `children[i]`: the records of
+/// - `count[i]` belongs to whoever has the leaf `children[i]` locked: the records of
 ///   that leaf plus the pins on it. A leaf that nobody has locked has a count above 0.
 /// - A node in a tree has at least one child, except while `state` is held.
 #[repr(C, align(64))]

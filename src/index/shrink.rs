@@ -13,13 +13,13 @@ use crate::{
 };
 
 impl<H: Host> Index<H> {
-    /// Unlinks a leaf whose word's `LOCK` the caller holds, and every node above it that
+    /// Unlinks a leaf that the caller has locked, and every node above it that
     /// is left with no child. The leaf is the caller's alone afterwards.
     #[inline(never)]
     pub(super) fn unlink<'a>(&'a self, mut node: Ref<'a, Node<H>>, position: u64) {
         let mut level = 1u32;
         let mut state = node.get().state.lock(self.host());
-        // INVARIANT: to null under `state` and `LOCK`, which ends with this; the version
+        // INVARIANT: to null under `state`, and locked, which ends with this; the version
         // grows after that and before the leaf is used for anything else.
         node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
         node.bump_version();

@@ -32,7 +32,7 @@ const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 /// # Invariants
 /// - `last`, the nodes it leads to and the leaves in them are this one's alone.
 /// - The key of such a node is the first position of its first leaf, with [`STAGED`]. The
-///   child `n` behind that is null or leads, with `LOCK` set, to the leaf 64 times `n`
+///   child `n` behind that is null or leads to the leaf, locked, 64 times `n`
 ///   positions on, and its count is the leaf's [`Slots`]. No child is behind the number of
 ///   children.
 pub(crate) struct Staged<'a, H: Host> {
@@ -136,7 +136,7 @@ impl<H: Host> Index<H> {
     ) -> Result<Leaf<'a>> {
         let leaf = self.memory.take_leaf(WIDE, flags).ok_or(Error::NoMemory)?;
         // INVARIANT: of the pool, and locked. Release: as in `begin_node`.
-        node.child(1, within).store(Child::from_leaf(leaf).locked().0, Ordering::Release);
+        node.child(1, within).store(Child::locked(leaf).0, Ordering::Release);
         node.set_children((within >> FANOUT_BITS).wrapping_add(1) as u16);
         Ok(leaf)
     }

@@ -1,7 +1,7 @@
 //! The radix trees: walking one without locks, and locking the leaf that a walk found.
 //! [`super::grow`] and [`super::shrink`] change it, node by node.
 //!
-//! Lock order: a leaf's `LOCK` bit, then its node's `state`, then the `state` of the
+//! Lock order: a leaf's, then its node's `state`, then the `state` of the
 //! parent, and so on up to the root's. Never the other way; a walk down holds none.
 
 use core::ptr::NonNull;
@@ -73,7 +73,7 @@ impl<H: Host> Visit<'_, H> {
 
     /// True if it saw a leaf that can be locked.
     pub(super) fn is_unlocked_leaf(&self) -> bool {
-        self.level == 1 && !self.child.is_locked()
+        self.level == 1 && self.child.is_free()
     }
 
     /// The first position after the visited one that may have a leaf: under the next child of
@@ -219,13 +219,13 @@ impl<H: Host> Index<H> {
         leaf: Leaf<'a>,
         position: u64,
     ) -> Option<LeafGuard<'a, H>> {
-        let unlocked = Child::from_leaf(leaf);
+        let unlocked = Child::free(leaf);
         let entered = Entered::new(self.host());
         let word = node.get().child(1, position);
         // Acquire: pairs with the Release of the last holder's unlocking, and of linking.
         word.compare_exchange(
             unlocked.0,
-            unlocked.locked().0,
+            Child::locked(leaf).0,
             Ordering::Acquire,
             Ordering::Relaxed,
         )
