@@ -335,8 +335,9 @@ impl Tree {
         command.arg("600");
         command.args(["cargo", "test", "--profile", "checks", "--locked"]);
         command.args(["--package", "mteswap-loom", "--features", "loom", "--test", file]);
-        // Of the laboratory's own, so that what does not change is there already.
-        command.arg("--target-dir").arg(super::target());
+        // Not the laboratory's: cargo takes both libraries for one, and looks for changes in the
+        // sources that were built last.
+        command.arg("--target-dir").arg(super::target().with_file_name("lab-faults"));
         command.args(["--", "--exact", model]);
         command.current_dir(self.root.join("lab")).env("RUST_BACKTRACE", "0");
         let output =
