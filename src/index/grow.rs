@@ -160,7 +160,8 @@ impl<'a, H: Host> Job<'a, H> {
         let first = self.position & !OFFSET_MAX;
         let level = level.wrapping_add(1);
         node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
-        node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Relaxed);
+        // Release: as in `chain`.
+        node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Release);
         node.add_child();
         // A remover of `old` that waits for the root's lock looks at the parent again
         // once it has it. Release: it locks the parent next.
@@ -189,7 +190,8 @@ impl<'a, H: Host> Job<'a, H> {
             node.add_child();
             if let (Some(_), Some(upper)) = (top, lowest) {
                 let child = Child::from_node(node.as_ptr());
-                upper.child(level.wrapping_add(1), position).store(child.0, Ordering::Relaxed);
+                // Release, here and below: a late reader may know these nodes from a life before.
+                upper.child(level.wrapping_add(1), position).store(child.0, Ordering::Release);
             }
             top = top.or(Some(node));
             lowest = Some(node);
@@ -213,7 +215,8 @@ impl<'a, H: Host> Job<'a, H> {
         let child = match top {
             None => word,
             Some(top) => {
-                node.child(1, position).store(word.0, Ordering::Relaxed);
+                // Or lock the leaf: it must see then that the node's key is another.
+                node.child(1, position).store(word.0, Ordering::Release);
                 Child::from_node(top.as_ptr())
             }
         };
