@@ -118,8 +118,13 @@ impl<'a, H: Host> Job<'a, H> {
     fn link(&mut self, node: Ref<'a, Node<H>>, level: u32) -> bool {
         let _state = node.get().state.lock(self.kit.index.host());
         let word = node.child(level, self.position);
+        // Acquire: it got its key behind all that is in it, of this life. With `state` held, it stays
+        // where it is.
+        if node.key.load(Ordering::Acquire) != key(level, self.position) {
+            return false;
+        }
         // Relaxed: it changes from null under `state` only.
-        if !node.still_above(level, self.position) || !word.load(Ordering::Relaxed).is_null() {
+        if !word.load(Ordering::Relaxed).is_null() {
             return false;
         }
         let Some(chain) = self.chain(level, Some(node)) else { return false };

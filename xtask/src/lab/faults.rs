@@ -240,7 +240,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "whose leaf was locked is not asked",
         file: "src/index/tree.rs",
-        from: "if node.still_above(1, position) {",
+        from: "if node.still_above(position) {",
         to: "if true {",
         model: NODE_USED_AGAIN,
     },
