@@ -59,7 +59,9 @@ unsafe impl SinglyLinkedListOps for FreeLinks {
         let next = next.map_or(core::ptr::null_mut(), |next| next.as_ptr().cast());
         // SAFETY: as in `next`.
         let block = unsafe { link.as_ref() };
-        block.next.store(next, Ordering::Relaxed);
+        // Release: under their lock lists need no more than Relaxed, but a late reader may take the
+        // word for a child, and follow it.
+        block.next.store(next, Ordering::Release);
     }
 }
 

@@ -251,7 +251,7 @@ impl<H: Host> Slabs<H> {
     }
 
     /// An object of at least `len` bytes, all zero and aligned to 4, and its exact size.
-    /// `None` without memory, or for a `len` of 0 or above [`OBJECT_MAX`].
+    /// `None` without memory, or for a `len` above [`OBJECT_MAX`].
     // Not inlined: the caller has an encoder on its stack.
     #[inline(never)]
     pub(crate) fn alloc(

@@ -174,7 +174,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Reads a word that is inline, or whose leaf the caller has locked.
     #[inline(never)]
     fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        // SAFETY: by this function's contract, kept by `restore`, its only caller.
+        // SAFETY: by this function's contract, kept by its only callers, the two above.
         let whole = unsafe { self.records.read(word, tags) };
         if !whole {
             // What was encoded decodes: someone wrote to memory that is not theirs.

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 
 /// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
+
 /// Appends to a buffer. What does not fit is counted and dropped.
 pub(super) struct Writer<'a> {
     out: &'a mut [u8],
@@ -101,7 +102,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: at.wrapping_mul(8) }
     }
 
-    /// The next `count` bits, 56 at most, and others above them.
+    /// The next `count` bits, 56 at most or, between bytes, 64; and others above them.
     #[inline(always)]
     pub(super) fn bits(&mut self, count: usize) -> u64 {
         let at = self.at;

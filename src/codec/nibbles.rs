@@ -8,7 +8,7 @@ pub(super) const NIBBLES: usize = GRANULES_PER_WORD;
 
 /// Up to [`TAGS`] numbers, in order.
 pub(super) struct Nibbles {
-    /// Sixteen in a word; behind the last there are zeroes in its word.
+    /// Sixteen in a word; behind the last there are zeroes in its word, or in the next where it ends one.
     words: [u64; TAGS / NIBBLES],
     len: u16,
 }
@@ -83,11 +83,10 @@ impl Appender {
     /// Puts down the last; returns how many there are.
     #[inline(always)]
     pub(super) fn finish(self, to: &mut Nibbles) -> usize {
-        let rest = self.len % NIBBLES;
-        if rest > 0 {
-            let sixteen = self.held >> NIBBLES.wrapping_sub(rest).wrapping_mul(4);
-            to.put(self.len.wrapping_add(NIBBLES), sixteen);
-        }
+        let missing = (NIBBLES - 1).wrapping_sub(self.len % NIBBLES);
+        // In two steps: a word has no sixteen nibbles more.
+        let sixteen = self.held >> 4 >> missing.wrapping_mul(4);
+        to.put(self.len.wrapping_add(NIBBLES), sixteen);
         to.set_len(self.len);
         self.len
     }

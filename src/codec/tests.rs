@@ -158,6 +158,39 @@ fn tag_2_structured_pages_come_back_64k() {
     structured::<Page64K>();
 }
 
+/// The bytes of one block.
+fn block_bytes(words: &[u64]) -> Vec<u8> {
+    let mut encoder = Encoder::<Page4K>::new();
+    encoder.look_at(words, 0);
+    let mut bytes = vec![0; encoder.layout.len()];
+    assert_eq!(encoder.write(words, &mut bytes), Some(bytes.len()));
+    bytes
+}
+
+#[test]
+fn codec_a_block_has_the_same_bytes_whatever_stands_before_it() {
+    // 128 tags, so that all places of the encoder's have held one.
+    let full = page::<Page4K>(|i| if i % 2 == 0 { 0 } else { (i % 15 + 1) as u8 });
+    let mut multiples = 0;
+    for (period, phase) in (2..=40).flat_map(|period| (0..period).map(move |at| (period, at))) {
+        for parity in [0, 1] {
+            let grid = page::<Page4K>(|i| match ((i + phase) / period, (i + phase) % period) {
+                (_, 0) => 0,
+                (cell, _) => [cell * 7 % 15 + 1, cell % 2 + 2][parity] as u8,
+            });
+            let large = [&full[..], &grid, &full, &grid].concat();
+            let mut encoder = Encoder::<Page16K>::new();
+            let Form::Bytes(len) = encoder.read(large.as_slice()) else { panic!("has a pattern") };
+            let mut bytes = vec![0; len];
+            assert_eq!(encoder.write(large.as_slice(), &mut bytes), Some(len));
+            let (full, grid) = (block_bytes(&full), block_bytes(&grid));
+            assert_eq!(bytes, [&full[..], &grid, &full, &grid].concat(), "{period} {phase}");
+            multiples += usize::from(encoder.block.tags.len() % 16 == 0);
+        }
+    }
+    assert!(multiples > 0, "tags that end a word");
+}
+
 #[test]
 fn codec_any_bytes_decode_safely_or_are_refused_untouched() {
     let mut random = Random(7);

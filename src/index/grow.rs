@@ -118,8 +118,13 @@ impl<'a, H: Host> Job<'a, H> {
     fn link(&mut self, node: Ref<'a, Node<H>>, level: u32) -> bool {
         let _state = node.get().state.lock(self.kit.index.host());
         let word = node.child(level, self.position);
+        // Acquire: it got its key behind all that is in it, of this life. With `state` held, it stays
+        // where it is.
+        if node.key.load(Ordering::Acquire) != key(level, self.position) {
+            return false;
+        }
         // Relaxed: it changes from null under `state` only.
-        if !node.still_above(level, self.position) || !word.load(Ordering::Relaxed).is_null() {
+        if !word.load(Ordering::Relaxed).is_null() {
             return false;
         }
         let Some(chain) = self.chain(level, Some(node)) else { return false };
@@ -160,7 +165,8 @@ impl<'a, H: Host> Job<'a, H> {
         let first = self.position & !OFFSET_MAX;
         let level = level.wrapping_add(1);
         node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
-        node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Relaxed);
+        // Release: as in `chain`.
+        node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Release);
         node.add_child();
         // A remover of `old` that waits for the root's lock looks at the parent again
         // once it has it. Release: it locks the parent next.
@@ -189,7 +195,8 @@ impl<'a, H: Host> Job<'a, H> {
             node.add_child();
             if let (Some(_), Some(upper)) = (top, lowest) {
                 let child = Child::from_node(node.as_ptr());
-                upper.child(level.wrapping_add(1), position).store(child.0, Ordering::Relaxed);
+                // Release, here and below: a late reader may know these nodes from a life before.
+                upper.child(level.wrapping_add(1), position).store(child.0, Ordering::Release);
             }
             top = top.or(Some(node));
             lowest = Some(node);
@@ -213,7 +220,8 @@ impl<'a, H: Host> Job<'a, H> {
         let child = match top {
             None => word,
             Some(top) => {
-                node.child(1, position).store(word.0, Ordering::Relaxed);
+                // Or lock the leaf: it must see then that the node's key is another.
+                node.child(1, position).store(word.0, Ordering::Release);
                 Child::from_node(top.as_ptr())
             }
         };

@@ -84,7 +84,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
 
     /// [`take`](Self::take), unlock, and hand the word to `each`, unless it is null or lay in a
     /// narrow leaf, where all are small. False, with nothing taken, where the leaf holds one
-    /// record, or one pin, and no more.
+    /// record, and nothing else keeps it.
     #[inline]
     pub(super) fn take_but_last(self, position: u64, each: impl FnOnce(Word)) -> bool {
         if self.count() == 1 {

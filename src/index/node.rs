@@ -142,11 +142,12 @@ impl<H: Host> Node<H> {
         self.key.load(Ordering::Acquire) == key(1, position)
     }
 
-    /// True if this is the node of `level` above `position`; holds as long as a lock in it is
-    /// held, which the caller has.
-    pub(super) fn still_above(&self, level: u32, position: u64) -> bool {
-        // Relaxed: keys change while linked children and `state` are locked by nobody else.
-        self.key.load(Ordering::Relaxed) == key(level, position)
+    /// True if this is the node above the leaf of `position`; holds as long as a leaf of it is
+    /// locked, which the caller has done.
+    pub(super) fn still_above(&self, position: u64) -> bool {
+        // Relaxed: the key changes while no leaf is linked, or before one can be locked; and a leaf
+        // was linked with Release, and locked with Acquire, behind all keys from before.
+        self.key.load(Ordering::Relaxed) == key(1, position)
     }
 
     /// The child that leads to `position` from a node of `level`.

@@ -230,8 +230,8 @@ impl<H: Host> Index<H> {
             Ordering::Relaxed,
         )
         .ok()?;
-        // A lock of the node is held.
-        if node.still_above(1, position) {
+        // A leaf of the node is locked.
+        if node.still_above(position) {
             return Some(LeafGuard::new(self, node, leaf, position, entered));
         }
         // The node was reused: this is the leaf of another position.

@@ -149,6 +149,28 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
+fn tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere() {
+    // The node above the leaf goes back to the pool, and comes out of it for another type, with a
+    // leaf in the same place.
+    const LATER: Tags = [0x7777_7777_7777_7777; 16];
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| save(store, entry(1, 0), &LATER),
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(2, 0), &OTHER);
+            },
+        ],
+        |store| {
+            assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == LATER));
+            assert_eq!(restored(store, entry(2, 0)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
 fn tag_2_two_saves_of_one_entry_leave_one_record() {
     at_once(
         |_| {},

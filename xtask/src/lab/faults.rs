@@ -42,6 +42,8 @@ const ONE_DUTY: [&str; 2] = ["flags", "flag_3_one_gets_the_duty_and_the_others_w
 const GIVEN_UP: [&str; 2] =
     ["flags", "flag_5_what_the_next_one_writes_is_not_overwritten_by_who_gave_up"];
 const ONE_LEAF: [&str; 2] = ["index", "tag_14_a_leaf_that_empties_takes_no_neighbour_with_it"];
+const NODE_USED_AGAIN: [&str; 2] =
+    ["index", "tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere"];
 const USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 
@@ -227,6 +229,20 @@ const FAULTS: &[Fault] = &[
         )
         .ok()?;",
         model: ONE_LEAF,
+    },
+    Fault {
+        name: "a leaf put below a node without Release",
+        file: "src/index/grow.rs",
+        from: "node.child(1, position).store(word.0, Ordering::Release);",
+        to: "node.child(1, position).store(word.0, Ordering::Relaxed);",
+        model: NODE_USED_AGAIN,
+    },
+    Fault {
+        name: "whose leaf was locked is not asked",
+        file: "src/index/tree.rs",
+        from: "if node.still_above(position) {",
+        to: "if true {",
+        model: NODE_USED_AGAIN,
     },
     Fault {
         name: "a reserve that is not asked",
