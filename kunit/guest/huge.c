@@ -59,9 +59,10 @@ static void swap_whole(size_t nr, size_t kib, u64 seed)
 	page_out(base, pages);
 	whole = count(kib, "swpout") - whole;
 	say("%ld of %zu folios of %zu KiB went whole", whole, nr, kib);
-	if ((whole > 0) != folios_go_whole())
-		fail(whole ? "folios went whole without THP_SWAP" :
-			     "every folio was split before it went");
+	if (!whole && folios_go_whole())
+		fail("every folio was split before it went");
+	if (whole && !folios_go_whole())
+		fail("folios went whole without THP_SWAP");
 	expect_pages(base, pages, seed);
 	page_out(base, pages);
 	fill_pages(base, pages, seed + 1);

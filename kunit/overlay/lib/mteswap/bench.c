@@ -80,8 +80,8 @@ struct side {
 	int (*restore)(u64 entry, void *tags);
 	void (*invalidate)(u64 entry);
 	/* Folios, from their first entry on; both return how many pages they were. */
-	unsigned int (*save_folio)(u64 first, unsigned int nr, const u8 (*tags)[MK_TAGS]);
-	unsigned int (*restore_folio)(u64 first, unsigned int nr, u8 (*tags)[MK_TAGS]);
+	unsigned int (*save_folio)(u64 first, unsigned int nr, const u8 tags[][MK_TAGS]);
+	unsigned int (*restore_folio)(u64 first, unsigned int nr, u8 tags[][MK_TAGS]);
 	void (*invalidate_folio)(u64 first, unsigned int nr);
 	void (*area)(unsigned int type);
 };
