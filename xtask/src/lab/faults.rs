@@ -42,6 +42,8 @@ const ONE_DUTY: [&str; 2] = ["flags", "flag_3_one_gets_the_duty_and_the_others_w
 const GIVEN_UP: [&str; 2] =
     ["flags", "flag_5_what_the_next_one_writes_is_not_overwritten_by_who_gave_up"];
 const ONE_LEAF: [&str; 2] = ["index", "tag_14_a_leaf_that_empties_takes_no_neighbour_with_it"];
+const LEAF_WIDENS: [&str; 2] =
+    ["index", "tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held"];
 const NODE_USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere"];
 const USED_AGAIN: [&str; 2] =
@@ -245,6 +247,20 @@ const FAULTS: &[Fault] = &[
         model: NODE_USED_AGAIN,
     },
     Fault {
+        name: "a leaf given back without Release",
+        file: "src/pool.rs",
+        from: "block.next.store(next, Ordering::Release);",
+        to: "block.next.store(next, Ordering::Relaxed);",
+        model: LEAF_WIDENS,
+    },
+    Fault {
+        name: "a leaf taken from the pool without Release",
+        file: "src/pool.rs",
+        from: "block.next.store(core::ptr::null_mut(), Ordering::Release);",
+        to: "block.next.store(core::ptr::null_mut(), Ordering::Relaxed);",
+        model: LEAF_WIDENS,
+    },
+    Fault {
         name: "a reserve that is not asked",
         file: "src/pool.rs",
         from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
@@ -351,8 +367,8 @@ impl Tree {
         command.arg("600");
         command.args(["cargo", "test", "--profile", "checks", "--locked"]);
         command.args(["--package", "mteswap-loom", "--features", "loom", "--test", file]);
-        // Of the laboratory's own, so that what does not change is there already.
-        command.arg("--target-dir").arg(super::target());
+        // Apart from the laboratory's own, where cargo would take the one tree for the other.
+        command.arg("--target-dir").arg(super::target().join("faults"));
         command.args(["--", "--exact", model]);
         command.current_dir(self.root.join("lab")).env("RUST_BACKTRACE", "0");
         let output =
