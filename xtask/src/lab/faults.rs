@@ -254,13 +254,6 @@ const FAULTS: &[Fault] = &[
         model: LEAF_WIDENS,
     },
     Fault {
-        name: "a leaf taken from the pool without Release",
-        file: "src/pool.rs",
-        from: "block.next.store(core::ptr::null_mut(), Ordering::Release);",
-        to: "block.next.store(core::ptr::null_mut(), Ordering::Relaxed);",
-        model: LEAF_WIDENS,
-    },
-    Fault {
         name: "a reserve that is not asked",
         file: "src/pool.rs",
         from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
