@@ -143,7 +143,8 @@ impl Stack {
     pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
         let block = self.list.pop_front()?;
         self.len = self.len.wrapping_sub(1);
-        block.next.store(core::ptr::null_mut(), Ordering::Relaxed);
+        // Release: to a late reader this is a slot without a word, or no child.
+        block.next.store(core::ptr::null_mut(), Ordering::Release);
         NonNull::new(UnsafeRef::into_raw(block).cast())
     }
 

@@ -149,6 +149,22 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
+fn tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held() {
+    // The narrow leaf goes back to the pool, and comes out of it for another type.
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+            |store| {
+                save(store, entry(1, 1), &PAYLOAD);
+                save(store, entry(2, 1), &INLINE);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+    );
+}
+
+#[test]
 fn tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere() {
     // The node above the leaf goes back to the pool, and comes out of it for another type, with a
     // leaf in the same place.

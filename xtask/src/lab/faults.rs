@@ -42,6 +42,8 @@ const ONE_DUTY: [&str; 2] = ["flags", "flag_3_one_gets_the_duty_and_the_others_w
 const GIVEN_UP: [&str; 2] =
     ["flags", "flag_5_what_the_next_one_writes_is_not_overwritten_by_who_gave_up"];
 const ONE_LEAF: [&str; 2] = ["index", "tag_14_a_leaf_that_empties_takes_no_neighbour_with_it"];
+const LEAF_WIDENS: [&str; 2] =
+    ["index", "tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held"];
 const NODE_USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere"];
 const USED_AGAIN: [&str; 2] =
@@ -243,6 +245,13 @@ const FAULTS: &[Fault] = &[
         from: "if node.still_above(position) {",
         to: "if true {",
         model: NODE_USED_AGAIN,
+    },
+    Fault {
+        name: "a leaf given back without Release",
+        file: "src/pool.rs",
+        from: "block.next.store(next, Ordering::Release);",
+        to: "block.next.store(next, Ordering::Relaxed);",
+        model: LEAF_WIDENS,
     },
     Fault {
         name: "a reserve that is not asked",
