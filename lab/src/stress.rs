@@ -102,6 +102,12 @@ pub fn run(args: &Args) -> Result<bool> {
         variant::find(name)
             .with_context(|| format!("no variant `{name}`: see `cargo xtask races --list`"))
     };
+    let checks = match &args.variant {
+        Some(name) => vec![(named(name)?, args.rounds, false)],
+        None => {
+            vec![(named("today")?, args.rounds, false), (named("no-pin")?, CONTROL_ROUNDS, true)]
+        }
+    };
     println!(
         "{} pages, {} slots, {} workers, 1 evictor, reads take {} us, discard {}",
         args.pages,
@@ -111,11 +117,8 @@ pub fn run(args: &Args) -> Result<bool> {
         if args.discard { "on" } else { "off" }
     );
     let mut held = Vec::new();
-    if let Some(name) = &args.variant {
-        held.push(check(args, named(name)?, args.rounds, false)?);
-    } else {
-        held.push(check(args, named("today")?, args.rounds, false)?);
-        held.push(check(args, named("no-pin")?, CONTROL_ROUNDS, true)?);
+    for (variant, rounds, wanted) in checks {
+        held.push(check(args, variant, rounds, wanted)?);
     }
     let failed = held.iter().filter(|held| !**held).count();
     println!("{} passed, {failed} failed, 0 skipped", held.len() - failed);
@@ -128,12 +131,19 @@ fn check(args: &Args, variant: &Variant, rounds: u64, wanted: bool) -> Result<bo
     let begun = Instant::now();
     let (ran, lost, swapped) = rounds_of(args, variant, rounds, wanted)?;
     let held = lost.any() == wanted;
+    let control = match (wanted, held) {
+        (false, _) => "",
+        (true, true) => " (the control: it has to lose some)",
+        (true, false) => {
+            " (the control has to lose some, or the check shows nothing: more --pages, --workers \
+             or --delay make that likelier)"
+        }
+    };
     println!(
-        "{} {}: {ran} rounds, {swapped} pages swapped in, {:.1} s: {lost}{}",
+        "{} {}: {ran} rounds, {swapped} pages swapped in, {:.1} s: {lost}{control}",
         if held { "ok    " } else { "FAILED" },
         variant.name,
-        begun.elapsed().as_secs_f32(),
-        if wanted { " (the control: it has to lose some)" } else { "" }
+        begun.elapsed().as_secs_f32()
     );
     // Threads of the machine show what the pin is for, and that tags come with their data.
     verdict("PIN-8 HOOK-2", &format!("stress {}", variant.name), held);
@@ -161,7 +171,8 @@ fn rounds_of(
         tagged: true,
     };
     let machine = Machine::new(variant.order, size, false)
-        .map_err(|error| anyhow::anyhow!("no machine: {error:?}"))?;
+        .ok()
+        .with_context(|| format!("no memory for {pages} pages: fewer --pages need less"))?;
     let mm = machine.new_mm(pages);
     let cpu = machine.cpu(0);
     for page in 0..pages {
@@ -184,8 +195,8 @@ fn rounds_of(
         lost.tags += tags.load(SeqCst);
         all.add(lost);
         bar.inc(1);
-        if !args.quiet && lost.any() {
-            bar.suspend(|| println!("  round {round}: {lost}"));
+        if !args.quiet {
+            bar.suspend(|| println!("  {} round {round}: {lost}", variant.name));
         }
         if until_lost && all.any() {
             bar.finish_and_clear();

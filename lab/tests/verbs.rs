@@ -28,6 +28,8 @@ fn help_names_the_command_that_was_typed() {
 
 #[cfg(feature = "shuttle")]
 mod races {
+    use std::{fs, path::Path};
+
     use super::{lab, stdout};
 
     /// Every step of every variant, of the schedule that a search found.
@@ -76,6 +78,48 @@ mod races {
     }
 
     #[test]
+    fn whatever_a_search_finds_can_be_replayed() {
+        let highest = (u64::MAX >> 1).to_string();
+        let found = stdout(&["races", "--variant", "no-pin", "--seed", &highest, "--quiet"]);
+        let (_, shown) = found.split_once("--replay ").expect("the race is found");
+        let schedule = shown.lines().next().expect("its schedule is shown");
+        let again = stdout(&["races", "--variant", "no-pin", "--replay", schedule]);
+        assert!(again.contains("data lost") && again.contains(schedule), "{again}");
+        for option in ["--seed", "--schedules"] {
+            let both = ["races", "--variant", "no-pin", "--replay", schedule, option, "2"];
+            assert!(!lab(&both).status.success(), "{option} says nothing to one schedule");
+        }
+    }
+
+    #[test]
+    fn each_processor_has_a_column_of_its_own() {
+        let mixed =
+            ["races", "--variant", "no-pin", "--scenario", "mixed", "--replay", "0x1", "--quiet"];
+        let steps = stdout(&mixed[..7]);
+        let heads = steps.lines().nth(2).expect("heads").split_whitespace().take(4);
+        assert_eq!(heads.collect::<Vec<_>>(), ["CPU0", "CPU1", "CPU2", "slot"], "{steps}");
+        assert!(steps.lines().all(|line| line.trim_end() == line), "no blanks at a line's end");
+        assert!(!stdout(&mixed).contains("CPU0"), "no steps");
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_written_leaves_the_one_that_was_there() {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+        let _ = fs::remove_dir_all(&folder);
+        let [picture, part] = ["leak.svg", "leak.part"].map(|name| folder.join(name));
+        let svg = folder.to_str().expect("words");
+        let draws = ["races", "--variant", "leak", "--replay", "0x4", "--svg", svg];
+        let steps = stdout(&draws);
+        let drawn = fs::read_to_string(&picture).expect("it is drawn");
+        assert!(drawn.contains("returns without clearing the pin") && steps.contains("pin"));
+        fs::create_dir(&part).expect("there is room");
+        let output = lab(&draws);
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && words.contains("leak.svg"), "{words}");
+        assert_eq!(fs::read_to_string(&picture).expect("it is there still"), drawn);
+    }
+
+    #[test]
     fn a_schedule_that_shows_nothing_says_so() {
         let today = stdout(&["races", "--variant", "today", "--replay", "0x1"]);
         assert!(today.ends_with("nothing went wrong\n"), "{today}");
@@ -104,4 +148,32 @@ fn pin_8_a_variant_that_loses_something_fails() {
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success(), "{words}");
     assert!(words.ends_with("0 passed, 1 failed, 0 skipped\n"), "{words}");
+}
+
+#[cfg(not(feature = "shuttle"))]
+#[test]
+fn a_line_a_round_unless_quiet() {
+    let small = ["stress", "--variant", "today", "--rounds", "3", "--pages", "16"];
+    let rounds = |said: String| said.lines().filter(|line| line.contains(" round ")).count();
+    assert_eq!(rounds(stdout(&small)), 3);
+    assert_eq!(rounds(stdout(&[&small[..], &["--quiet"]].concat())), 0);
+}
+
+#[cfg(not(feature = "shuttle"))]
+#[test]
+fn what_cannot_be_run_is_one_line_of_what_to_do() {
+    let bin = env!("CARGO_BIN_EXE_mteswap-lab");
+    for (command, line) in [
+        ("stress --variant no-such", "cargo xtask races --list"),
+        ("stress --rounds 1 --pages 1048576", "fewer --pages"),
+        ("pin-cost --runs 1 --pages 4194304", "fewer --pages"),
+        ("pin-cost --runs 1 --pages 4194304 --parts", "fewer --pages"),
+        ("pin-cost --maps /no-such-folder", "cannot read tag maps from /no-such-folder"),
+    ] {
+        let script = format!("ulimit -v 500000 && exec {bin} {command}");
+        let output = Command::new("sh").args(["-c", &script]).output().expect("there is a shell");
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command}: {words}");
+        assert!(words.lines().count() == 1 && words.contains(line), "{command}: {words}");
+    }
 }

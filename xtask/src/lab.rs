@@ -117,7 +117,7 @@ pub(crate) fn loom(args: LoomArgs) -> Result<()> {
         return faults::run(args.filter.as_deref().unwrap_or_default());
     }
     if let Some(filter) = args.filter {
-        return named(&filter);
+        return filtered(&filter);
     }
     let mut steps = Steps::new(results::folder())?;
     models(&mut steps);
@@ -125,17 +125,21 @@ pub(crate) fn loom(args: LoomArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs the models whose names contain `filter`.
-fn named(filter: &str) -> Result<()> {
-    let mut found = false;
+/// Models whose names contain `filter`, with what they print.
+fn filtered(filter: &str) -> Result<()> {
+    let mut passed = 0;
     for test in MODELS {
-        let list = run::output(model(test).args([filter, "--list"]))?;
-        if list.lines().any(|line| line.ends_with(": test")) {
-            found = true;
-            run::run(model(test).arg(filter))?;
+        let named = run::tests(model(test).arg(filter))?;
+        if named > 0 {
+            run::run(model(test).args([filter, "--show-output"]))?;
         }
+        passed += named;
     }
-    ensure!(found, "no model's name contains `{filter}`; `cargo xtask loom` runs all");
+    ensure!(
+        passed > 0,
+        "no model's name contains `{filter}`: `cargo xtask loom test` has them all"
+    );
+    println!("{passed} passed, 0 failed, 0 skipped");
     Ok(())
 }
 

@@ -35,6 +35,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("{} printed bytes that are no UTF-8", show(command)))
 }
 
+/// How many tests a `cargo test`, whose last words are for the tests, would run.
+pub(crate) fn tests(command: &mut Command) -> Result<usize> {
+    let listed = output(command.args(["--list", "--format", "terse"]))?;
+    Ok(listed.lines().filter(|line| line.ends_with(": test")).count())
+}
+
 pub(crate) fn show(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())

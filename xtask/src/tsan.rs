@@ -30,8 +30,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut steps = Steps::new(results::folder())?;
     // First, as it builds what the others need too; and where it fails they show nothing.
     steps.check("tsan control", || tsan.control());
-    for (name, mut tests) in tsan.tests() {
-        tests.arg("--").args(&args.filter);
+    for (name, mut tests) in tsan.tests(args.filter.as_deref())? {
         steps.command(name, Prints::Libtest, &mut tests);
         steps.check(&format!("{name}, in each program"), || in_each_program(name));
     }
@@ -119,13 +118,26 @@ impl Tsan {
         Ok(command)
     }
 
-    /// Programs with tests on several threads, the shortest first.
-    fn tests(&self) -> [(&'static str, Command); 2] {
-        let mut lab = self.cargo("test", "lab");
-        lab.args(["--package", "mteswap-lab", "--bins", "--tests", "--no-fail-fast"]);
-        let mut library = self.cargo("test", ".");
-        library.args(["--package", "mteswap", "--lib", "--tests", "--no-fail-fast"]);
-        [("tsan lab", lab), ("tsan library", library)]
+    /// Programs with tests on several threads, the shortest first; with a filter, those that
+    /// have one of that name.
+    fn tests(&self, filter: Option<&str>) -> Result<Vec<(&'static str, Command)>> {
+        let programs: [(_, &[&str], _); 2] = [
+            ("tsan lab", &["--package", "mteswap-lab", "--bins", "--tests"], "lab"),
+            ("tsan library", &["--package", "mteswap", "--lib", "--tests"], "."),
+        ];
+        let mut wanted = Vec::new();
+        for (name, which, folder) in programs {
+            let tests = || {
+                let mut tests = self.cargo("test", folder);
+                tests.args(which).args(["--no-fail-fast", "--"]).args(filter);
+                tests
+            };
+            if filter.is_none() || run::tests(tests().env("TSAN_OPTIONS", ""))? > 0 {
+                wanted.push((name, tests()));
+            }
+        }
+        ensure!(!wanted.is_empty(), "no test's name contains `{}`", filter.unwrap_or_default());
+        Ok(wanted)
     }
 
     /// Fewer pages and workers: it is slower by an order of magnitude.

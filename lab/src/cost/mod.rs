@@ -13,7 +13,7 @@ mod parts;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -134,10 +134,9 @@ fn once(kind: &Kind, pages: usize, maps: &[Tags]) -> Result<(f64, usize)> {
         direct: kind.direct,
         tagged: kind.tagged,
     };
-    let machine = match Machine::new(order, size, false) {
-        Ok(machine) => machine,
-        Err(error) => bail!("no machine: {error:?}"),
-    };
+    let machine = Machine::new(order, size, false)
+        .ok()
+        .with_context(|| format!("no memory for {pages} pages: fewer --pages need less"))?;
     let mm = machine.new_mm(pages);
     let cpu = machine.cpu(0);
     let mut rng = SmallRng::seed_from_u64(1);
@@ -231,7 +230,7 @@ fn print_parts(args: &Args, parts: [Vec<Parts>; 4], maps: &[Tags]) {
         "{:<18}{:>9}{:>8}{:>9}{:>15}{:>12}{:>8}{:>8}",
         "", "of maps", "pin", "restore", "both together", "pin's share", "save", "free"
     );
-    for (class, parts) in CLASSES.iter().zip(&parts) {
+    for (class, parts) in CLASSES.iter().zip(&parts).filter(|(_, parts)| !parts.is_empty()) {
         let of = |part: fn(&Parts) -> f64| median(parts.iter().map(part));
         let share = maps.iter().filter(|tags| class.holds(tags)).count() as f64 / maps.len() as f64;
         let (pin, both) = (of(|p| p.pin), of(|p| p.both));

@@ -52,6 +52,9 @@ impl Frame {
 
 /// One round over pages with these tags.
 pub fn round(tags: &[&Tags]) -> Result<Parts> {
+    // One is saved, two are restored into.
+    let bytes = 3 * tags.len() * size_of::<Frame>();
+    ensure!(model::has_room(bytes), "no memory for {} pages: fewer --pages need less", tags.len());
     let host = LabHost::default();
     let store = TagStore::<LabHost, Page4K>::new(host.clone());
     let swap = area(host, &store, tags.len()).ok().context("no memory for the area")?;

@@ -40,7 +40,7 @@ use std::{
 
 use mteswap::{
     entry::{EntryRange, SwapEntry, SwapType},
-    error::Result,
+    error::{Error, Result},
     hooks::KeepTags,
     store::TagStore,
     swap::{SlotsFreed, Swap},
@@ -81,6 +81,21 @@ pub struct Size {
     pub direct: bool,
     /// Pages have tags.
     pub tagged: bool,
+}
+
+impl Size {
+    /// About what frames and a device take that holds all of them.
+    fn bytes(self) -> usize {
+        let data = self.words * size_of::<u64>();
+        let block = if self.device.lz4 { data / 2 } else { data };
+        self.frames * (size_of::<Frame>() + data + block)
+    }
+}
+
+/// True if so much memory can be had at once: many small allocations of it would end the process
+/// at the first that fails.
+pub fn has_room(bytes: usize) -> bool {
+    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }
 
 /// What is kept for slots: tags and data. It hears of slots that are freed.
@@ -137,6 +152,9 @@ impl Machine {
     /// # Errors
     /// Where the host has no memory.
     pub fn new(order: Order, size: Size, traced: bool) -> Result<Self> {
+        if !has_room(size.bytes()) {
+            return Err(Error::NoMemory);
+        }
         let host = LabHost::default();
         let tags = if order.restore_at_read {
             Tags::Buffers(Buffers::new(size.slots))

@@ -36,18 +36,18 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
     /// The first schedule; without it the clock says [a number, or 0x and a hexadecimal one]
-    #[arg(long, value_parser = number)]
+    #[arg(long, value_parser = seed)]
     seed: Option<u64>,
     /// Schedules of each variant in which nothing may be found
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SCHEDULE_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=SEED_MAX))]
     schedules: u64,
     /// Shows this one schedule, step by step; wants --variant
-    #[arg(long, value_name = "SCHEDULE", value_parser = number, requires = "variant")]
+    #[arg(long, value_name = "SCHEDULE", value_parser = number, requires = "variant", conflicts_with_all = ["seed", "schedules"])]
     replay: Option<u64>,
     /// The scenario to replay in, where it is not the one that shows the variant's race
     #[arg(long, value_name = "NAME", requires = "replay")]
     scenario: Option<String>,
-    /// Writes each race as a picture, NAME.svg, into this folder
+    /// Writes each race, or what is replayed, as a picture, NAME.svg, into this folder
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
     /// One line a variant, no steps
@@ -58,17 +58,27 @@ pub struct Args {
     list: bool,
 }
 
-/// The highest number of a schedule: others follow each that a search begins with.
-const SCHEDULE_MAX: u64 = u64::MAX >> 1;
+/// The highest schedule that a search begins with; others follow.
+const SEED_MAX: u64 = u64::MAX >> 1;
+/// The highest of all.
+const SCHEDULE_MAX: u64 = u64::MAX - 1;
+
+fn seed(text: &str) -> Result<u64> {
+    number_up_to(SEED_MAX, text)
+}
 
 fn number(text: &str) -> Result<u64> {
+    number_up_to(SCHEDULE_MAX, text)
+}
+
+fn number_up_to(most: u64, text: &str) -> Result<u64> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    let number = number.ok().filter(|number| *number <= SCHEDULE_MAX);
+    let number = number.ok().filter(|number| *number <= most);
     number.with_context(|| {
-        format!("a schedule is a number up to {SCHEDULE_MAX}, or 0x and a hexadecimal one")
+        format!("a schedule is a number up to {most}, or 0x and a hexadecimal one")
     })
 }
 
@@ -87,12 +97,12 @@ pub fn run(args: &Args) -> Result<bool> {
         return Ok(true);
     }
     let only = args.variant.as_deref().map(named).transpose()?;
-    if let (Some(variant), Some(seed)) = (only, args.replay) {
-        return show_one(variant, args.scenario.as_deref(), seed).map(|()| true);
-    }
     if let Some(folder) = &args.svg {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    if let (Some(variant), Some(seed)) = (only, args.replay) {
+        return show_one(args, variant, seed);
     }
     let seed = args.seed.unwrap_or_else(clock);
     println!("seed {seed:#x}\n");
@@ -138,6 +148,11 @@ fn list() {
     }
 }
 
+fn progress(schedules: u64, variant: &Variant) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} {eta}")?;
+    Ok(ProgressBar::new(schedules).with_style(style).with_message(variant.name))
+}
+
 /// What the schedules of `seeds` fail with, as far as `wanted` wants it.
 fn failures(
     scenario: &'static Scenario,
@@ -166,7 +181,9 @@ fn find(args: &Args, variant: &Variant, race: &Race, seed: u64) -> Result<bool> 
     let words = race.shown_by;
     let shows = move |run: &Run| run.failure.as_ref().is_some_and(|f| f.0.contains(words));
     let seeds = seed..seed.saturating_add(race.within);
-    let found = failures(scenario, variant, seeds, shows, CANDIDATES, &ProgressBar::hidden());
+    let bar = progress(race.within, variant)?;
+    let found = failures(scenario, variant, seeds, shows, CANDIDATES, &bar);
+    bar.finish_and_clear();
     let Some(first) = found.first() else {
         println!("{}: {}\n  NOT FOUND in {} schedules", variant.name, race.what, race.within);
         return Ok(false);
@@ -187,27 +204,31 @@ fn find(args: &Args, variant: &Variant, race: &Race, seed: u64) -> Result<bool> 
         println!("{}", timeline::text(&best));
     }
     if let Some(folder) = &args.svg {
-        write_picture(folder, variant, race, &best)?;
+        write_picture(folder, variant, race.what, &best)?;
     }
     Ok(true)
 }
 
-fn write_picture(folder: &Path, variant: &Variant, race: &Race, run: &Run) -> Result<()> {
+/// A picture that was there before stays whole until this one is.
+fn write_picture(folder: &Path, variant: &Variant, what: &str, run: &Run) -> Result<()> {
     let path = folder.join(variant.name).with_extension("svg");
-    let title = format!("{}: {}", variant.name, race.what);
-    let picture = timeline::picture(run, &title, variant.origin);
-    svg::save(&path, &picture).with_context(|| format!("cannot write {}", path.display()))
+    let part = path.with_extension("part");
+    let picture = timeline::picture(run, &format!("{}: {what}", variant.name), variant.origin);
+    let written = svg::save(&part, &picture).and_then(|()| std::fs::rename(&part, &path));
+    written.with_context(|| {
+        // As far as it got; where not even that can be done, nothing was lost.
+        let _ = std::fs::remove_file(&part);
+        format!("cannot write {}", path.display())
+    })
 }
 
 /// Looks for any failure in every scenario of a variant that has none.
 fn find_none(args: &Args, variant: &Variant, seed: u64) -> Result<bool> {
-    let bar = ProgressBar::new(args.schedules);
-    bar.set_style(ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} {eta}")?);
-    bar.set_message(variant.name);
+    let bar = progress(args.schedules, variant)?;
     // Half of them in the scenario that draws its own steps, the rest in equal parts.
     let others = SCENARIOS.len() as u64 - 1;
     let share = args.schedules / 2 / others;
-    let mut ran = 0;
+    let (mut ran, mut scenarios) = (0, 0);
     for scenario in SCENARIOS {
         let count = if scenario.name == "mixed" { args.schedules - share * others } else { share };
         let seeds = seed..seed.saturating_add(count);
@@ -215,37 +236,49 @@ fn find_none(args: &Args, variant: &Variant, seed: u64) -> Result<bool> {
         if let Some(run) = failures(scenario, variant, seeds, any, 1, &bar).first() {
             bar.finish_and_clear();
             println!("{}: {}", variant.name, variant.origin);
-            println!("  FOUND in `{}`, schedule {:#x}:\n", scenario.name, run.seed);
+            println!(
+                "  FOUND; shown: --variant {} --scenario {} --replay {:#x}\n",
+                variant.name, scenario.name, run.seed
+            );
             if let Some(run) = replay(scenario, variant.order, run.seed) {
                 println!("{}", timeline::text(&run));
             }
             return Ok(false);
         }
         ran += count;
+        scenarios += usize::from(count > 0);
     }
     bar.finish_and_clear();
     println!("{}: {}", variant.name, variant.origin);
-    println!("  nothing found in {ran} schedules of {} scenarios\n", SCENARIOS.len());
+    println!("  nothing found in {ran} schedules of {scenarios} scenarios\n");
     Ok(true)
 }
 
-fn show_one(variant: &Variant, scenario: Option<&str>, seed: u64) -> Result<()> {
-    let name = scenario.or(variant.race.as_ref().map(|race| race.scenario)).unwrap_or("mixed");
+/// Shows one schedule. False where something went wrong in an order that has no race.
+fn show_one(args: &Args, variant: &Variant, seed: u64) -> Result<bool> {
+    let own = variant.race.as_ref().map(|race| race.scenario);
+    let name = args.scenario.as_deref().or(own).unwrap_or("mixed");
     let Some(scenario) = scenario::find(name) else {
         bail!("no scenario `{name}`: --list has their names")
     };
     let run = replay(scenario, variant.order, seed).context("the schedule was given up")?;
     ensure!(run.seed == seed, "another schedule ran");
     println!("{} in `{}`, schedule {seed:#x}\n", variant.name, scenario.name);
-    println!("{}", timeline::text(&run));
-    match (&run.failure, &variant.race) {
-        (Some(failure), _) => println!("{}", failure.0),
-        (None, None) => println!("nothing went wrong"),
-        (None, Some(_)) => println!(
+    if !args.quiet {
+        println!("{}", timeline::text(&run));
+    }
+    let what = match (&run.failure, &variant.race) {
+        (Some(failure), _) => failure.0.clone(),
+        (None, None) => "nothing went wrong".to_owned(),
+        (None, Some(_)) => format!(
             "nothing went wrong: another schedule may show it, and another variant's need not; \
              `cargo xtask races --variant {}` finds one",
             variant.name
         ),
+    };
+    println!("{what}");
+    if let Some(folder) = &args.svg {
+        write_picture(folder, variant, &format!("schedule {seed:#x}"), &run)?;
     }
-    Ok(())
+    Ok(run.failure.is_none() || variant.race.is_some())
 }

@@ -13,6 +13,8 @@ use crate::model::trace::Line;
 /// Characters of a column, where no step is longer.
 const STEP: usize = 46;
 const STATE: usize = 9;
+/// Heads of the state's columns.
+const STATES: [&str; 3] = ["slot 0", "record", "PTE"];
 
 /// The mark beside the step that goes wrong, and why.
 const MARK: &str = "<--";
@@ -20,26 +22,29 @@ const MARK: &str = "<--";
 /// The run as text, as wide as its longest step.
 pub fn text(run: &Run) -> String {
     let lines = shortened(&run.lines);
+    let cpus = cpus(&lines);
     let step = STEP.max(2 + longest(&lines));
     let mut out = String::new();
-    let _ =
-        writeln!(out, "{:step$}{:step$}{:STATE$}{:STATE$}PTE", "CPU0", "CPU1", "slot 0", "record");
-    let _ =
-        writeln!(out, "{:step$}{:step$}{:STATE$}{:STATE$}---", "----", "----", "------", "------");
+    let mut row = |columns: &dyn Fn(usize) -> String, [slot, record, pte]: [&str; 3]| {
+        let columns: String = (0..cpus).map(|cpu| format!("{:step$}", columns(cpu))).collect();
+        let row = format!("{columns}{slot:STATE$}{record:STATE$}{pte}");
+        let _ = writeln!(out, "{}", row.trim_end());
+    };
+    row(&|cpu| format!("CPU{cpu}"), STATES);
+    row(&|_| "----".to_owned(), ["------", "------", "---"]);
     for line in &lines {
-        let (left, right) = columns(line, &line.text);
-        let _ = writeln!(
-            out,
-            "{left:step$}{right:step$}{:STATE$}{:STATE$}{}",
-            line.slot, line.record, line.pte
-        );
+        let own = |text: &str, cpu| if cpu == line.cpu { text.to_owned() } else { String::new() };
+        row(&|cpu| own(&line.text, cpu), [&line.slot, &line.record, &line.pte]);
         if let Some(why) = reason(line) {
-            let why = format!("{MARK} {why}");
-            let (left, right) = columns(line, &why);
-            let _ = writeln!(out, "{left:step$}{right}");
+            row(&|cpu| own(&format!("{MARK} {why}"), cpu), [""; 3]);
         }
     }
     out
+}
+
+/// Columns: commit messages have two, and nothing here has fewer.
+fn cpus(lines: &[Line]) -> usize {
+    lines.iter().map(|line| line.cpu + 1).max().unwrap_or(0).max(2)
 }
 
 /// Characters of the longest step, or reason.
@@ -51,10 +56,6 @@ fn longest(lines: &[Line]) -> usize {
 /// Why a step is the one that goes wrong, where the step does not say it itself.
 fn reason(line: &Line) -> Option<&str> {
     line.wrong.as_deref().filter(|why| !line.text.contains(why))
-}
-
-fn columns<'a>(line: &Line, step: &'a str) -> (&'a str, &'a str) {
-    if line.cpu == 0 { (step, "") } else { ("", step) }
 }
 
 /// How often a step that leaves the same state is shown.
@@ -91,19 +92,21 @@ const MARGIN: usize = 16;
 /// Pixels a character takes in tenths, with any of the fonts.
 const CHARACTER: usize = 80;
 const COLUMN: usize = 350;
-/// Heads of the columns, and how wide those of the state are.
-const HEADS: [&str; 5] = ["CPU0", "CPU1", "slot 0", "record", "PTE"];
-const STATES: [usize; 3] = [70, 60, 144];
+/// How wide the state's columns are; the last one at least.
+const WIDTHS: [usize; 3] = [70, 60, 144];
 
 /// The run as a picture.
 pub fn picture(run: &Run, title: &str, below: &str) -> Document {
     let lines = shortened(&run.lines);
-    let column = COLUMN.max(2 * MARGIN + (longest(&lines) * CHARACTER).div_ceil(10));
-    let mut places = [MARGIN; HEADS.len()];
-    for (place, width) in [column, column, STATES[0], STATES[1]].into_iter().enumerate() {
-        places[place + 1] = places[place] + width;
-    }
-    let width = places[4] + STATES[2];
+    let pixels = |characters: usize| (characters * CHARACTER).div_ceil(10);
+    let column = COLUMN.max(2 * MARGIN + pixels(longest(&lines)));
+    let [slot, record, pte] = WIDTHS;
+    let pte = lines.iter().map(|line| pixels(line.pte.chars().count())).max().unwrap_or(0).max(pte);
+    let cpus = cpus(&lines);
+    let widths = std::iter::repeat_n(column, cpus).chain([slot, record, pte]);
+    let places: Vec<usize> =
+        widths.scan(MARGIN, |next, width| Some(std::mem::replace(next, *next + width))).collect();
+    let width = MARGIN + cpus * column + slot + record + pte;
     let rows: usize = lines.iter().map(|line| 1 + usize::from(reason(line).is_some())).sum();
     let height = TOP + rows * ROW + 14;
     let style = "text { font: 13px ui-monospace, Menlo, Consolas, monospace; fill: #1f2328 }\n\
@@ -119,16 +122,17 @@ pub fn picture(run: &Run, title: &str, below: &str) -> Document {
         .add(Rectangle::new().set("width", "100%").set("height", "100%").set("fill", "#ffffff"))
         .add(words(MARGIN, 24, "title", title))
         .add(words(MARGIN, 44, "below", below));
-    for (x, head) in places.into_iter().zip(HEADS) {
-        picture = picture.add(words(x, TOP - 12, "head", head));
+    let heads = (0..cpus).map(|cpu| format!("CPU{cpu}")).chain(STATES.map(str::to_owned));
+    for (x, head) in places.iter().zip(heads) {
+        picture = picture.add(words(*x, TOP - 12, "head", &head));
     }
     picture = picture.add(rule(0, TOP - 5, width, TOP - 5));
-    for x in &places[1..3] {
+    for x in &places[1..=cpus] {
         picture = picture.add(rule(x - 10, 54, x - 10, height));
     }
     let mut y = TOP + 12;
     for line in &lines {
-        let x = places[line.cpu.min(1)];
+        let x = places[line.cpu];
         let class = if line.wrong.is_some() { "wrong" } else { "step" };
         if line.wrong.is_some() {
             let band = Rectangle::new()
@@ -140,7 +144,7 @@ pub fn picture(run: &Run, title: &str, below: &str) -> Document {
             picture = picture.add(band);
         }
         picture = picture.add(words(x, y, class, &line.text));
-        for (x, state) in places[2..].iter().zip([&line.slot, &line.record, &line.pte]) {
+        for (x, state) in places[cpus..].iter().zip([&line.slot, &line.record, &line.pte]) {
             picture = picture.add(words(*x, y, "state", state));
         }
         if let Some(why) = reason(line) {

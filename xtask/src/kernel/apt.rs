@@ -22,6 +22,10 @@ impl Apt {
     /// An apt that knows `suites` of the machine's Debian mirror, for `architecture`. What
     /// several have is taken from the last, with what that asks for.
     pub(crate) fn new(folder: &Path, suites: &[&str], architecture: &str) -> Result<Self> {
+        Self::of(&mirror()?, folder, suites, architecture)
+    }
+
+    fn of(mirror: &str, folder: &Path, suites: &[&str], architecture: &str) -> Result<Self> {
         if deps::find("apt-get").is_none() {
             bail!("no apt-get here to fetch Debian packages with");
         }
@@ -30,7 +34,6 @@ impl Apt {
         }
         // Read as nobody where root runs apt: it wants to reach its folders.
         let sources = folder.join("etc/sources.list");
-        let mirror = mirror()?;
         let lines: String =
             suites.iter().map(|suite| format!("deb {mirror} {suite} main\n")).collect();
         fs::write(&sources, lines)?;
@@ -134,4 +137,22 @@ fn mirror() -> Result<String> {
         (of == release).then(|| uri.to_owned())
     });
     Ok(found.unwrap_or_else(|| "http://deb.debian.org/debian".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_out_of_reach_is_one_line() {
+        if deps::find("apt-get").is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = format!("file:{}", folder.path().join("mirror").display());
+        let tried = Apt::of(&nowhere, &folder.path().join("apt"), &["bookworm"], "arm64");
+        let told = tried.err().unwrap().to_string();
+        assert!(told.starts_with("apt-get update "), "{told}");
+        assert!(told.contains(" failed: E: ") && told.lines().count() == 1, "{told}");
+    }
 }

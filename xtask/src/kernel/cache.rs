@@ -21,7 +21,11 @@ impl Cache {
     /// # Errors
     /// Where there is no place for it, or it cannot be written to.
     pub(crate) fn open() -> Result<Self> {
-        let root = home()?;
+        Self::at(home()?)
+    }
+
+    /// The one in the folder `root`, which is made if need be.
+    pub(crate) fn at(root: PathBuf) -> Result<Self> {
         let refused = || {
             let root = root.display();
             format!("cannot write to the cache {root}: name another folder in MTESWAP_CACHE")
@@ -122,5 +126,43 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_told_of() {
+        // No folder can be made in /proc, whoever asks.
+        let error = Cache::at("/proc/mteswap".into()).err().unwrap();
+        let line = "cannot write to the cache /proc/mteswap: name another folder in MTESWAP_CACHE";
+        assert_eq!(error.to_string(), line);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Cache::at(file.path().join("cache")).is_err());
+    }
+
+    #[test]
+    fn what_was_not_filled_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache")).unwrap();
+        let half = |part: &Path| {
+            fs::write(part.join("half"), "")?;
+            bail!("no network")
+        };
+        let error = cache.entry("kind", "name", half).unwrap_err();
+        assert_eq!(error.to_string(), "no network");
+        assert!(!cache.folder("kind").unwrap().join("name").exists());
+
+        // The next one finds nothing of the half.
+        let whole = |part: &Path| Ok(fs::write(part.join("whole"), "")?);
+        let entry = cache.entry("kind", "name", whole).unwrap();
+        let names: Vec<_> = fs::read_dir(&entry).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1);
+        let again = cache.entry("kind", "name", |_| bail!("is there already")).unwrap();
+        assert_eq!(again, entry);
     }
 }

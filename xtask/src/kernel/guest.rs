@@ -110,6 +110,10 @@ impl Guest {
         let mut lines: Vec<String> = Vec::new();
         let ended = loop {
             let left = self.patience.saturating_sub(begun.elapsed());
+            // One that never stops talking would be listened to for ever.
+            if left.is_zero() {
+                break Err(left);
+            }
             match receive.recv_timeout(left.min(self.silence)) {
                 Ok(line) => {
                     writeln!(log, "{line}")?;
@@ -181,4 +185,68 @@ pub(crate) fn init(commands: &str) -> String {
          poweroff -f\n\
          sleep 60\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell that says `script`'s lines in place of a guest.
+    fn guest(script: &str) -> Guest {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        Guest::new("a shell", shell, Path::new("/dev/null"))
+    }
+
+    fn told(guest: Guest) -> String {
+        let told = guest.run().err().expect("it did not end well").to_string();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        told
+    }
+
+    #[test]
+    fn how_a_guest_ended_is_its_inits_word() {
+        let said = guest("echo one; printf 'mteswap-guest: exit 3\\r\\n'; exit 1").run().unwrap();
+        assert_eq!((said.status, said.lines.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_panic_is_named() {
+        // What init may have said before does not count.
+        let told = told(guest(
+            "echo mteswap-guest: exit 0; echo '[    1.2] Kernel panic - not syncing: Oops'",
+        ));
+        assert!(told.contains("panicked: [    1.2] Kernel panic - not syncing: Oops"), "{told}");
+    }
+
+    #[test]
+    fn an_end_without_a_word_is_no_good_one() {
+        let told = told(guest("echo booting; exit 0"));
+        assert!(told.contains("ended without saying how, after `booting`"), "{told}");
+        assert!(super::tests::told(guest("exit 0")).contains("after `no word`"));
+    }
+
+    #[test]
+    fn one_that_hangs_is_ended() {
+        let mut silent = guest("sleep 1000");
+        silent.silence = Duration::from_millis(100);
+        assert!(told(silent).contains("the guest hangs"));
+
+        // A child of its own keeps the console open: it goes as well.
+        let mut forked = guest("sleep 1000 & exit 0");
+        forked.silence = Duration::from_millis(100);
+        assert!(told(forked).contains("the guest hangs"));
+
+        let mut talking = guest("while :; do echo word; done");
+        talking.patience = Duration::from_millis(100);
+        assert!(told(talking).contains("was not done after"));
+    }
+
+    #[test]
+    fn a_splat_is_seen() {
+        let splats = |line: &str| splats([line].into_iter()).len();
+        assert_eq!(splats("WARNING: possible circular locking dependency detected"), 1);
+        assert_eq!(splats("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"), 1);
+        assert_eq!(splats("ok 1 warning_is_no_WARNING"), 0);
+    }
 }

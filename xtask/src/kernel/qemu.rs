@@ -34,13 +34,8 @@ impl Qemu {
     /// One line, where none is to be had or the one named is too old.
     pub(crate) fn find(cache: &Cache) -> Result<Self> {
         if let Some(named) = std::env::var_os("MTESWAP_QEMU") {
-            let qemu = Self::named(Path::new(&named))?;
-            let (program, version) = (qemu.program.display(), &qemu.version);
-            ensure!(
-                qemu.is_new_enough(),
-                "{program} is QEMU {version}: its MTE is broken, {OLDEST} or newer is needed"
-            );
-            return Ok(qemu);
+            let qemu = Self::named(Path::new(&named)).and_then(Self::with_tags);
+            return qemu.context("MTESWAP_QEMU names none to use");
         }
         if let Some(program) = deps::find(PROGRAM) {
             let qemu = Self::at(program, None)?;
@@ -52,9 +47,7 @@ impl Qemu {
         let folder = newest(cache).with_context(|| {
             format!("no QEMU {OLDEST} or newer: install one, or name it in MTESWAP_QEMU")
         })?;
-        let qemu = Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?;
-        ensure!(qemu.is_new_enough(), "Debian's QEMU {} is too old for MTE", qemu.version);
-        Ok(qemu)
+        Self::at(folder.join("usr/bin").join(PROGRAM), Some(folder))?.with_tags()
     }
 
     /// The one at `program`, however old.
@@ -84,11 +77,19 @@ impl Qemu {
 
     fn at(program: PathBuf, unpacked: Option<PathBuf>) -> Result<Self> {
         let mut qemu = Self { program, unpacked, version: String::new() };
-        let said = run::output(qemu.command().arg("--version"))?;
-        let version = said.strip_prefix("QEMU emulator version ").unwrap_or_default();
-        let version = version.split_whitespace().next().unwrap_or_default();
-        qemu.version = version.trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+        qemu.version = version(&run::output(qemu.command().arg("--version"))?);
         Ok(qemu)
+    }
+
+    /// # Errors
+    /// Where its MTE is broken.
+    fn with_tags(self) -> Result<Self> {
+        let (program, version) = (self.program.display(), &self.version);
+        ensure!(
+            self.is_new_enough(),
+            "{program} is QEMU {version}: its MTE is broken, {OLDEST} or newer is needed"
+        );
+        Ok(self)
     }
 
     fn is_new_enough(&self) -> bool {
@@ -124,6 +125,13 @@ impl Qemu {
     }
 }
 
+/// Of the QEMU that calls itself `said`; empty where it is none.
+fn version(said: &str) -> String {
+    let version = said.strip_prefix("QEMU emulator version ").unwrap_or_default();
+    let version = version.split_whitespace().next().unwrap_or_default();
+    version.trim_matches(|c: char| !c.is_ascii_digit()).to_owned()
+}
+
 fn newest(cache: &Cache) -> Result<PathBuf> {
     let release = apt::release()?;
     let backports = format!("{release}-backports");
@@ -156,4 +164,23 @@ fn merge_usr(root: &Path) -> Result<()> {
         run::run(Command::new("cp").arg("-a").arg(lib.join(".")).arg(root.join("usr/lib")))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_without_working_tags_is_refused() {
+        let with_tags = |said: &str| {
+            let qemu = Qemu { program: "/qemu".into(), unpacked: None, version: version(said) };
+            qemu.with_tags().map(|qemu| qemu.version).map_err(|error| error.to_string())
+        };
+        let debian = "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright";
+        let told = "/qemu is QEMU 7.2.22: its MTE is broken, 8 or newer is needed";
+        assert_eq!(with_tags(debian).unwrap_err(), told);
+        assert_eq!(with_tags("QEMU emulator version 8.0.0\n").unwrap(), "8.0.0");
+        assert_eq!(with_tags("QEMU emulator version 10.0.2 (v10.0.2)\n").unwrap(), "10.0.2");
+        assert!(with_tags("bash, version 8.2\n").is_err());
+    }
 }

@@ -152,3 +152,34 @@ fn untar(archive: Stdio, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tree_of_the_series_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("cache")).unwrap();
+        let tree = folder.path().join("linux");
+        let find = || Source::find(&cache, Some(&tree)).map_err(|error| error.to_string());
+        let makefile = |text: &str| fs::write(tree.join("Makefile"), text).unwrap();
+
+        assert_eq!(find().unwrap_err(), format!("no kernel tree at {}", tree.display()));
+        fs::create_dir(&tree).unwrap();
+        let tree_at = fs::canonicalize(&tree).unwrap().display().to_string();
+        assert_eq!(find().unwrap_err(), format!("{tree_at} is no kernel tree"));
+        makefile("all:\n\tcc -o hello hello.c\n");
+        assert_eq!(find().unwrap_err(), format!("{tree_at} is no kernel tree"));
+        makefile("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 12\n");
+        let told = find().unwrap_err();
+        assert!(told.starts_with(&format!("{tree_at} is Linux 6.1.12, and this is")), "{told}");
+        makefile("VERSION = 6\nPATCHLEVEL = 120\nSUBLEVEL = 1\n");
+        assert!(find().unwrap_err().contains("Linux 6.120.1"));
+
+        makefile("# SPDX\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 0\nEXTRAVERSION = -rc1\n");
+        let source = find().unwrap();
+        assert_eq!(source.version, "6.12.0");
+        assert!(source.own && source.key.starts_with("6.12.0-"), "{source:?}");
+    }
+}

@@ -78,7 +78,8 @@ impl Machine<'_> {
         }
         let mut guest = Guest::new(name, machine, &self.console());
         // Longer than the longest check.
-        guest.silence = std::time::Duration::from_secs(420);
+        guest.silence = std::time::Duration::from_secs(1000);
+        guest.patience = std::time::Duration::from_secs(2 * 60 * 60);
         guest.run_with(see)
     }
 

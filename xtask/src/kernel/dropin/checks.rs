@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::{
     boot::{Machine, NO_RECORDS},
@@ -88,21 +88,33 @@ pub(crate) fn run(
         bail!("no MTE that can be used in QEMU {}: {why}; {log}", machine.qemu.version);
     }
     let report = ktap::read(&said.lines.join("\n"));
-    if let Some(fault) = report.faults.first() {
-        bail!("the checks did not run to their end: {fault}; {log}");
-    }
-    let named = |test: &ktap::Test| test.path.first().cloned();
-    let reported: BTreeSet<_> = report.tests.iter().filter_map(named).collect();
-    let missing: Vec<_> = wanted.iter().filter(|name| !reported.contains(*name)).cloned().collect();
-    ensure!(missing.is_empty(), "no result of {}; {log}", missing.join(", "));
-    let counts = Counts::of(&report.tests);
-    let total = counts.total();
-    ensure!(total == wanted.len(), "{total} results of {}; {log}", wanted.len());
+    let counts = count(&report, wanted).map_err(|why| anyhow!("{why}; {log}"))?;
     machine.left_nothing(&said)?;
     let status = said.status;
     ensure!((status == 0) == (counts.failed == 0), "the guest ended with {status}; {log}");
     let failed = report.tests.iter().filter(|test| test.outcome == Outcome::Failed);
-    Ok(Ended { counts, failed: failed.filter_map(named).collect(), said })
+    Ok(Ended { counts, failed: failed.filter_map(name_of).collect(), said })
+}
+
+/// How many checks ended how.
+///
+/// # Errors
+/// Where not each of `wanted` has reported, once.
+fn count(report: &ktap::Report, wanted: &[String]) -> Result<Counts> {
+    if let Some(fault) = report.faults.first() {
+        bail!("the checks did not run to their end: {fault}");
+    }
+    let reported: BTreeSet<_> = report.tests.iter().filter_map(name_of).collect();
+    let missing: Vec<_> = wanted.iter().filter(|name| !reported.contains(*name)).cloned().collect();
+    ensure!(missing.is_empty(), "no result of {}", missing.join(", "));
+    let counts = Counts::of(&report.tests);
+    let total = counts.total();
+    ensure!(total == wanted.len(), "{total} results of {}", wanted.len());
+    Ok(counts)
+}
+
+fn name_of(test: &ktap::Test) -> Option<String> {
+    test.path.first().cloned()
 }
 
 /// Hibernates, and looks at the tags once awake; where they are `lost` they must be wrong.
@@ -156,6 +168,24 @@ mod tests {
         assert_eq!(result("ok 3 core_dump # SKIP"), Some(("skipped", "core_dump")));
         assert_eq!(result("# ok"), None);
         assert_eq!(result("okay then"), None);
+    }
+
+    #[test]
+    fn fewer_results_than_checks_are_no_good_run() {
+        let wanted = ["core_dump", "huge_pages"].map(str::to_owned);
+        let told = |said: &str| count(&ktap::read(said), &wanted).map_err(|e| e.to_string());
+        let whole = "KTAP version 1\n1..2\nok 1 core_dump\nnot ok 2 huge_pages\n";
+        let counts = told(whole).unwrap();
+        assert_eq!((counts.passed, counts.failed), (1, 1));
+        // Cut off behind any line.
+        for (end, _) in whole.match_indices('\n').take(3) {
+            assert!(told(&whole[..end]).is_err(), "{}", &whole[..end]);
+        }
+        let planned_fewer = "KTAP version 1\n1..1\nok 1 core_dump\n";
+        assert_eq!(told(planned_fewer).unwrap_err(), "no result of huge_pages");
+        let one_more = "KTAP version 1\n1..3\nok 1 core_dump\nok 2 huge_pages\nok 3 ksm\n";
+        assert_eq!(told(one_more).unwrap_err(), "3 results of 2");
+        assert!(told("").is_err());
     }
 
     #[test]
