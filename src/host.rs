@@ -36,7 +36,7 @@ pub enum Warning {
     /// A swap destroyed while some of its slots were still referenced or pinned.
     SwapInUse = 4,
     /// A record that does not decode: memory of the store was written to by someone
-    /// else. Nothing was restored.
+    /// else. It was not restored, or not whole.
     CorruptRecord = 5,
 }
 
