@@ -99,16 +99,16 @@ mod tests {
 
     #[test]
     fn what_is_slower_is_told_by_pages_and_operation() {
-        let row = |depth: &str, operation: &str, ours: u32| {
+        let row = |pages: &str, operation: &str, ours: u32| {
             format!(
-                "count\t{depth}\treal\t{operation}\tours\t{ours}\n\
-                 count\t{depth}\treal\t{operation}\tkernel\t100\n"
+                "count\tdeep\t{pages}\t{operation}\tours\t{ours}\n\
+                 count\tdeep\t{pages}\t{operation}\tkernel\t100\n"
             )
         };
-        let samples = row("deep", "save", 200)
-            + &row("deep", "save, random", 400)
-            + &row("deep", "area", 11)
-            + &row("deep", "restore", 1000);
+        let samples = row("real", "save", 200)
+            + &row("real", "save, random", 400)
+            + &row("mixture", "area", 11)
+            + &row("real", "restore", 1000);
         let told = told(|name| (name == "count").then(|| samples.clone())).unwrap();
         assert_eq!(
             told,
