@@ -71,7 +71,8 @@ static void page_out_of(pid_t pid, int pidfd)
 		fail("process_madvise: %m");
 }
 
-static void page_out_while_it_works(void)
+/* What waits in the swap cache would be found there, and nothing restored: @cached takes it. */
+static void page_out_while_it_works(bool cached)
 {
 	long written = events("pswpout"), read = events("pswpin");
 	siginfo_t ended = { 0 };
@@ -83,8 +84,11 @@ static void page_out_while_it_works(void)
 	pidfd = syscall(SYS_pidfd_open, worker, 0);
 	if (pidfd < 0)
 		fail("pidfd_open: %m");
-	while (!waitid(P_PID, worker, &ended, WEXITED | WNOHANG | WNOWAIT) && !ended.si_pid)
+	while (!waitid(P_PID, worker, &ended, WEXITED | WNOHANG | WNOWAIT) && !ended.si_pid) {
 		page_out_of(worker, pidfd);
+		if (cached)
+			group_reclaim(NR * page_size);
+	}
 	if (wait_for(worker))
 		fail("the process lost tags");
 	written = events("pswpout") - written;
@@ -96,12 +100,12 @@ static void page_out_while_it_works(void)
 
 CHECK(slots_reused_at_once, ZRAM, SLOTS)
 {
-	page_out_while_it_works();
+	page_out_while_it_works(false);
 }
 
 CHECK(slots_reused_at_once_through_the_swap_cache, DISK, SLOTS)
 {
-	page_out_while_it_works();
+	page_out_while_it_works(true);
 }
 
 /* One at a time, with nothing left to chance: each write fault gives its slot back. */
