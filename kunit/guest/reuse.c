@@ -23,14 +23,14 @@
 #define MAX_MAPPINGS 64
 
 /* Reads and writes all of its pages, and looks at every tag before it writes. */
-static void __noreturn work(void)
+static void __noreturn work(const u8 *enough)
 {
 	u8 *base = map_pages(NR, PROT_MTE, 0);
 	unsigned int round;
 	size_t i;
 
 	fill_pages(base, NR, 141);
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < ROUNDS || !read_byte(enough); round++) {
 		/* A write fault, as a page's first access and as its second. */
 		for (i = 0; i < NR; i++)
 			if (i % 2 == round % 2)
@@ -75,12 +75,14 @@ static void page_out_of(pid_t pid, int pidfd)
 static void page_out_while_it_works(bool cached)
 {
 	long written = events("pswpout"), read = events("pswpin");
+	/* The worker goes on until every slot was used twice, however fast it is. */
+	u8 *enough = map_pages(1, 0, MAP_SHARED);
 	siginfo_t ended = { 0 };
 	pid_t worker = spawn();
 	int pidfd;
 
 	if (!worker)
-		work();
+		work(enough);
 	pidfd = syscall(SYS_pidfd_open, worker, 0);
 	if (pidfd < 0)
 		fail("pidfd_open: %m");
@@ -88,6 +90,9 @@ static void page_out_while_it_works(bool cached)
 		page_out_of(worker, pidfd);
 		if (cached)
 			group_reclaim(NR * page_size);
+		if (events("pswpout") - written >= 2 * SLOTS &&
+		    events("pswpin") - read >= 2 * SLOTS)
+			write_byte(enough, 1);
 	}
 	if (wait_for(worker))
 		fail("the process lost tags");
