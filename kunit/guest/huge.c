@@ -30,6 +30,9 @@ static u8 *map_folios(size_t nr, size_t kib, u64 seed)
 	char path[128];
 	u8 *base;
 
+	/* With pages of 16 KiB a huge one takes 32 MiB in one piece: what is in between goes. */
+	file_write("/proc/sys/vm/drop_caches", "3");
+	file_write("/proc/sys/vm/compact_memory", "1");
 	snprintf(path, sizeof(path), SETTINGS "/hugepages-%zukB/enabled", kib);
 	file_write(path, "madvise");
 	base = map_aligned(pages, PROT_MTE, kib * 1024);

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::kernel::Store;
+use super::kernel::{Config, Store};
 use crate::kernel::{
     build::Kernel,
     cache::Cache,
@@ -20,6 +20,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) qemu: &'a Qemu,
     pub(crate) kernel: &'a Kernel<'a>,
     pub(crate) store: Store,
+    pub(crate) config: Config,
     /// Whether it hibernates: it has a disk, and is started once more when it is off.
     pub(crate) hibernates: bool,
 }

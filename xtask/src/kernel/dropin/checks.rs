@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 
 use super::{
     boot::{Machine, NO_RECORDS},
-    kernel::Store,
+    kernel::{Config, Store},
     programs,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     results::Outcome,
 };
 
-/// Of the guest: more than any check needs, little enough to run out of.
+/// Of the guest with pages of 4 KiB: more than any check needs, little enough to run out of.
 const MEMORY_MIB: u32 = 256;
 
 /// The check that wants a machine which is started again.
@@ -65,8 +65,10 @@ pub(crate) fn run(
     let mut initrd = machine.initramfs(&commands)?;
     initrd.add("mteswap-guest", &program)?;
     let name = format!("{} checks in QEMU {}", wanted.len(), machine.qemu.version);
+    // A huge page of 32 MiB in one piece takes more room around it.
+    let memory_mib = if machine.config == Config::Pages16k { 3 * MEMORY_MIB } else { MEMORY_MIB };
     let mut last = Instant::now();
-    let said = machine.boot(&name, &initrd, MEMORY_MIB, words, |step, line| {
+    let said = machine.boot(&name, &initrd, memory_mib, words, |step, line| {
         if line.starts_with("KTAP version") {
             last = Instant::now();
         }

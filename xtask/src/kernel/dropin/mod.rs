@@ -86,8 +86,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let config = args.control.map_or(args.config, |control| control.config(args.config));
     let tree = kernel::tree(&cache, &source)?;
     let kernel = store.build(&cache, &tree, config)?;
-    let machine =
-        Machine { cache: &cache, qemu: &qemu, kernel: &kernel, store, hibernates: args.hibernate };
+    let machine = Machine {
+        cache: &cache,
+        qemu: &qemu,
+        kernel: &kernel,
+        store,
+        config,
+        hibernates: args.hibernate,
+    };
     if let Some(path) = &args.program {
         std::process::exit(program(&machine, path, &args.arguments)?);
     }
