@@ -5,7 +5,10 @@
 
 use std::{hint::black_box, sync::Barrier, thread, time::Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::{
     pages::{Random, Tags},
@@ -162,6 +165,19 @@ pub(crate) struct Speed {
     pub(crate) share: f64,
 }
 
+/// Keeps this thread to a processor that no other number has, as far as there are so many: what
+/// is measured is over before a scheduler has moved one of two threads that began on the same.
+fn own_processor(number: u32) {
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let processors = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    if let Some(cpu) = processors.cycle().nth(number as usize) {
+        let mut own = CpuSet::new();
+        own.set(cpu);
+        // Where that is forbidden, the share of its time that a thread had a processor tells.
+        let _ = sched_setaffinity(None, &own);
+    }
+}
+
 /// Every operation by `threads` threads at once, each on its share of the offsets.
 pub(crate) fn parallel<S: Store>(
     store: &S,
@@ -187,6 +203,7 @@ pub(crate) fn parallel<S: Store>(
                     Place::SameType => (plan.ty, number * nr, 1),
                     Place::SameLeaf => (plan.ty, number, u64::from(threads)),
                 };
+                own_processor(thread);
                 barrier.wait();
                 let (start, ran) = (Instant::now(), cpu_time());
                 for i in (0..nr).map(|i| first + i * step) {
