@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`model`] | frames, page tables, a swap device, and the paths between them, in today's order and those of history |
 //! | `races` | finds each race of history, draws it, and finds none in today's order (threads are shuttle's: `--features shuttle`) |
+//! | `schedule` | what `races` explores: schedules that are numbers |
 //! | `stress` | real threads under an evictor |
 //! | `cost` | what pin and tags cost a swap-in |
 //!
@@ -15,6 +16,8 @@ pub mod cost;
 pub mod model;
 #[cfg(feature = "shuttle")]
 pub mod races;
+#[cfg(feature = "shuttle")]
+pub mod schedule;
 #[cfg(not(feature = "shuttle"))]
 pub mod stress;
 mod sync;

@@ -157,23 +157,30 @@ impl<'a, H: Host> Job<'a, H> {
     fn grow(&mut self, old: Ref<'a, Node<H>>, level: u32) {
         let index = self.kit.index;
         let root = index.root(self.position);
-        let _root = root.lock.lock(index.host());
-        if !root.is_top(&index.memory, old, level) {
-            return;
-        }
         let Some(node) = self.kit.node() else { return };
-        let first = self.position & !OFFSET_MAX;
-        let level = level.wrapping_add(1);
-        node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
-        // Release: as in `chain`.
-        node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Release);
-        node.add_child();
-        // A remover of `old` that waits for the root's lock looks at the parent again
-        // once it has it. Release: it locks the parent next.
-        old.parent.store(node.as_ptr().as_ptr(), Ordering::Release);
-        root.store_top(node, level);
-        // INVARIANT: keyed once linked.
-        node.key.store(key(level, first), Ordering::Release);
+        {
+            // Whoever takes `old` out finds its parent as soon as `old` names it. This keeps them
+            // from the node until it has its key: else it would get one after it had died.
+            let _state = node.get().state.lock(index.host());
+            let _root = root.lock.lock(index.host());
+            if root.is_top(&index.memory, old, level) {
+                let first = self.position & !OFFSET_MAX;
+                let level = level.wrapping_add(1);
+                node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
+                // Release: as in `chain`.
+                node.child(level, first)
+                    .store(Child::from_node(old.as_ptr()).0, Ordering::Release);
+                node.add_child();
+                // A remover of `old` that waits for the root's lock looks at the parent again
+                // once it has it. Release: it locks the parent next.
+                old.parent.store(node.as_ptr().as_ptr(), Ordering::Release);
+                root.store_top(node, level);
+                // INVARIANT: keyed once linked.
+                node.key.store(key(level, first), Ordering::Release);
+                return;
+            }
+        }
+        self.kit.keep(node);
     }
 
     /// A chain to be linked below a node of level `above`, the job done in its leaf. Empty-handed

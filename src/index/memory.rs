@@ -113,6 +113,12 @@ impl<'a, H: Host> Kit<'a, H> {
         self.nodes.pop().map(|node| self.index.memory.node(node.cast()))
     }
 
+    /// Takes back a node that was handed out, as empty as it was.
+    pub(super) fn keep(&mut self, node: Ref<'a, Node<H>>) {
+        // SAFETY: handed out by `node`, and given back here.
+        unsafe { self.nodes.push(node.as_ptr().cast()) };
+    }
+
     /// Hands out the leaf.
     pub(super) fn leaf(&mut self) -> Option<Leaf<'a>> {
         self.leaf.take()

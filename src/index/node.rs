@@ -108,7 +108,8 @@ impl Child {
 ///   after the node was linked and taken away before the node is unlinked, both under
 ///   the parent's lock.
 /// - `version` grows after a child was unlinked, and before that child's memory, or
-///   this node's, is used for anything else.
+///   this node's, is used for anything else. Where a child gets another place, it grows before
+///   the child goes: the null it leaves says nothing of the positions below.
 /// - A child word turns from null to a child only under `state`; back to null only
 ///   under `state` and, for a leaf, by whoever has it locked.
 /// - While a leaf is locked, the child may become another leaf with the same words; the

@@ -95,9 +95,11 @@ impl<H: Host> Index<H> {
             top.key.store(NO_KEY, Ordering::Release);
             lowest.parent.store(core::ptr::null_mut(), Ordering::Release);
             tree.store_top(lowest, level.wrapping_sub(1));
+            // Before the child goes, which is not absent but elsewhere: whoever came while `top` had
+            // its key and finds null must see that it is no answer.
+            top.bump_version();
             top.child(level, 0).store(core::ptr::null_mut(), Ordering::Release);
             top.remove_child();
-            top.bump_version();
             drop(root);
             drop(state);
             // SAFETY: unlinked, its only child taken away: empty, and nobody's but ours.
