@@ -168,8 +168,7 @@ impl<'a, H: Host> Job<'a, H> {
                 let level = level.wrapping_add(1);
                 node.parent.store(core::ptr::null_mut(), Ordering::Relaxed);
                 // Release: as in `chain`.
-                node.child(level, first)
-                    .store(Child::from_node(old.as_ptr()).0, Ordering::Release);
+                node.child(level, first).store(Child::from_node(old.as_ptr()).0, Ordering::Release);
                 node.add_child();
                 // A remover of `old` that waits for the root's lock looks at the parent again
                 // once it has it. Release: it locks the parent next.

@@ -187,6 +187,39 @@ fn tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere() {
 }
 
 #[test]
+fn tag_13_restore_beside_a_tree_that_sinks_finds_its_record_where_it_is() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 4096), &INLINE);
+            // Whose place in the hints it takes: what is looked for is walked to.
+            save(store, entry(1, 2 * 4096), &INLINE);
+            store.invalidate(entry(1, 2 * 4096));
+        },
+        [
+            |store| store.invalidate(entry(1, 4096)),
+            |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+        ],
+        |_| {},
+    );
+}
+
+#[test]
+fn tag_13_a_save_that_grows_the_tree_beside_the_death_of_what_it_grows_over_keeps_its_record() {
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| save(store, entry(1, 4096), &INLINE),
+            |store| store.invalidate(entry(1, 0)),
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
 fn tag_2_two_saves_of_one_entry_leave_one_record() {
     at_once(
         |_| {},

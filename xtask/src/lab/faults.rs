@@ -1,5 +1,5 @@
 //! `cargo xtask loom --negative`: faults in the library's code, one at a time, each of which a
-//! model has to find: a check that never fails shows nothing.
+//! model has to find, loom's or shuttle's: a check that never fails shows nothing.
 //!
 //! A fault is an edit of a copy of the tree. Where an edit does not fit any more, since the code
 //! changed, that is said, and fails.
@@ -26,7 +26,7 @@ struct Fault {
     /// Stands in the file once.
     from: &'static str,
     to: &'static str,
-    /// The file of models, and the model.
+    /// The file of models, loom's or [`SCHEDULES`], and the model.
     model: [&'static str; 2],
 }
 
@@ -34,6 +34,11 @@ const MAP: &str = "src/swap/map.rs";
 const SWAP: &str = "src/swap/mod.rs";
 const STATE: &str = "src/swap/state.rs";
 const PAGE: &str = "src/page.rs";
+
+/// The file of models that shuttle runs.
+const SCHEDULES: &str = "schedules";
+const FEW_LEAVES: [&str; 2] =
+    [SCHEDULES, "tag_13_tag_14_threads_on_few_leaves_lose_and_mix_nothing_in_any_schedule"];
 
 const WOKEN: [&str; 2] = ["pin", "pin_7_who_waits_for_a_pin_is_woken"];
 const HANDED_OUT: [&str; 2] = ["pin", "hook_3_a_slot_is_handed_out_again_without_its_old_record"];
@@ -46,6 +51,8 @@ const LEAF_WIDENS: [&str; 2] =
     ["index", "tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held"];
 const NODE_USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere"];
+const TREE_SINKS: [&str; 2] =
+    ["index", "tag_13_restore_beside_a_tree_that_sinks_finds_its_record_where_it_is"];
 const USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 
@@ -254,6 +261,62 @@ const FAULTS: &[Fault] = &[
         model: LEAF_WIDENS,
     },
     Fault {
+        name: "a tree grows over one that dies, which is not kept from it",
+        file: "src/index/grow.rs",
+        from: "let _state = node.get().state.lock(index.host());
+            let _root",
+        to: "let _root",
+        model: FEW_LEAVES,
+    },
+    Fault {
+        name: "a child that moves is gone before its old place says so",
+        file: "src/index/shrink.rs",
+        from: "            top.bump_version();
+            top.child(level, 0).store(core::ptr::null_mut(), Ordering::Release);
+",
+        to: "            top.child(level, 0).store(core::ptr::null_mut(), Ordering::Release);
+            top.bump_version();
+",
+        model: TREE_SINKS,
+    },
+    Fault {
+        name: "a child that moves leaves its old place without Release",
+        file: "src/index/shrink.rs",
+        from: "            top.child(level, 0).store(core::ptr::null_mut(), Ordering::Release);
+",
+        to: "            top.child(level, 0).store(core::ptr::null_mut(), Ordering::Relaxed);
+",
+        model: TREE_SINKS,
+    },
+    Fault {
+        name: "a node is given another parent before it dies, and nobody looks",
+        file: "src/index/shrink.rs",
+        from: "if node.parent.load(Ordering::Relaxed) == seen {",
+        to: "if true {",
+        model: FEW_LEAVES,
+    },
+    Fault {
+        name: "what was the top is taken off, whether it is or not",
+        file: "src/index/shrink.rs",
+        from: "if !tree.is_top(&self.memory, top, level) {",
+        to: "if false {",
+        model: FEW_LEAVES,
+    },
+    Fault {
+        name: "a key that a node keeps when it dies",
+        file: "src/index/shrink.rs",
+        from: "            node.key.store(NO_KEY, Ordering::Release);\n            node.bump_version();",
+        to: "            node.bump_version();",
+        model: FEW_LEAVES,
+    },
+    Fault {
+        name: "linked below a node, whosever it is",
+        file: "src/index/grow.rs",
+        from: "if node.key.load(Ordering::Acquire) != key(level, self.position) {",
+        to: "if false {",
+        model: FEW_LEAVES,
+    },
+    Fault {
         name: "a reserve that is not asked",
         file: "src/pool.rs",
         from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
@@ -359,7 +422,11 @@ impl Tree {
         let mut command = Command::new("timeout");
         command.arg("600");
         command.args(["cargo", "test", "--profile", "checks", "--locked"]);
-        command.args(["--package", "mteswap-loom", "--features", "loom", "--test", file]);
+        let (package, checker) = match file {
+            SCHEDULES => ("mteswap-lab", "shuttle"),
+            _ => ("mteswap-loom", "loom"),
+        };
+        command.args(["--package", package, "--features", checker, "--test", file]);
         // Not the laboratory's: cargo takes both libraries for one, and looks for changes in the
         // sources that were built last.
         command.arg("--target-dir").arg(super::target().with_file_name("lab-faults"));

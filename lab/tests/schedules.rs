@@ -1,0 +1,221 @@
+//! Threads on few leaves of few trees, which grow, shrink and are used again under all of them, in
+//! the order that a schedule says. Each entry has one writer, who knows what it must hold.
+//!
+//! `MTESWAP_SCHEDULES=FIRST..END` explores others than the first 20,000.
+
+#![cfg(feature = "shuttle")]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+};
+
+use mteswap::{
+    entry::{EntryRange, SwapEntry, SwapType},
+    error::Error,
+    host::AllocFlags,
+    store::TagStore,
+    tags::Page4K,
+};
+use mteswap_lab::{model::host::LabHost, schedule};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use shuttle::thread;
+
+type Store = TagStore<LabHost, Page4K>;
+type Tags = [u64; 16];
+
+const THREADS: u64 = 3;
+const STEPS: usize = 12;
+
+/// In its lowest leaf, beside it, and where it has to grow by one node and by several; from each
+/// on, every thread has a slot of its own, and every place has leaves beside it.
+const OFFSETS: [u64; 5] = [0, 64, 4096, 4096 + 64, 1 << 24];
+/// Where the threads' folios are, one behind the other: the first lies in two leaves.
+const FOLIOS: u64 = 8192 + 61;
+const FOLIO: u64 = 6;
+
+/// The tree of all threads.
+fn shared() -> SwapType {
+    SwapType::new(3).unwrap()
+}
+
+/// A tree that one thread has to itself.
+fn own(thread: u64) -> SwapType {
+    SwapType::new(4 + thread as u32).unwrap()
+}
+
+fn entry(ty: SwapType, offset: u64) -> SwapEntry {
+    SwapEntry::new(ty, offset).unwrap()
+}
+
+/// A tree of which everyone drops what there is.
+fn everyones() -> SwapType {
+    SwapType::new(31).unwrap()
+}
+
+/// Does at random what users of a store do, with entries of its own.
+struct Worker {
+    store: Arc<Store>,
+    seed: u64,
+    thread: u64,
+    random: SmallRng,
+    /// Pages that got tags.
+    pages: u64,
+    /// What its entries must hold; those in everyone's tree may hold nothing, too.
+    mine: BTreeMap<SwapEntry, Tags>,
+}
+
+impl Worker {
+    /// Tags of one more page: one tag, which lies in its slot, or a payload, which is like no other.
+    fn tags(&mut self) -> Tags {
+        self.pages += 1;
+        let number = self.pages * THREADS + self.thread;
+        if self.random.random_bool(0.5) {
+            return [(number % 15 + 1) * 0x1111_1111_1111_1111; 16];
+        }
+        std::array::from_fn(|i| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number * 16 + i as u64))
+    }
+
+    fn entry(&mut self) -> SwapEntry {
+        let offset = OFFSETS[self.random.random_range(0..OFFSETS.len())] + self.thread;
+        match self.random.random_range(0..9) {
+            0 => self.folio().first(),
+            1 => entry(own(self.thread), offset),
+            2 => entry(everyones(), offset),
+            _ => entry(shared(), offset),
+        }
+    }
+
+    /// A part of its folio.
+    fn folio(&mut self) -> EntryRange {
+        let start = self.random.random_range(0..FOLIO);
+        let nr = self.random.random_range(1..=FOLIO - start) as usize;
+        EntryRange::new(entry(shared(), FOLIOS + self.thread * FOLIO + start), nr).unwrap()
+    }
+
+    fn step(&mut self) {
+        let at = self.entry();
+        match self.random.random_range(0..16) {
+            0..6 => {
+                let tags = self.tags();
+                self.store.save(at, &tags, AllocFlags::empty()).unwrap();
+                self.mine.insert(at, tags);
+            }
+            6..10 => {
+                self.store.invalidate(at);
+                self.mine.remove(&at);
+            }
+            10 => {
+                let to = self.entry();
+                let moved = self.store.move_record(at, to, AllocFlags::empty());
+                match (moved, self.mine.get(&at).copied()) {
+                    (Ok(()), Some(tags)) => {
+                        self.mine.remove(&at);
+                        self.mine.insert(to, tags);
+                    }
+                    (Err(Error::NoEntry), known) => {
+                        assert!(known.is_none() || at.swap_type() == everyones());
+                    }
+                    (moved, known) => panic!("{at:?} to {to:?}: {moved:?} of {known:?}"),
+                }
+            }
+            11 => {
+                let range = self.folio();
+                let pages: Vec<_> = (0..range.len())
+                    .map(|_| self.random.random_bool(0.8).then(|| self.tags()))
+                    .collect();
+                let page = |i| pages[i as usize];
+                self.store.save_range(range, page, AllocFlags::empty()).unwrap();
+                let saved = (0..).zip(pages).filter_map(|(i, tags)| Some((range.get(i)?, tags?)));
+                self.mine.extend(saved);
+            }
+            12 => {
+                let range = self.folio();
+                self.store.invalidate_range(range);
+                (0..range.len()).filter_map(|i| range.get(i)).for_each(|at| {
+                    self.mine.remove(&at);
+                });
+            }
+            13 => {
+                let ty = own(self.thread);
+                self.store.invalidate_area(ty);
+                self.mine.retain(|at, _| at.swap_type() != ty);
+            }
+            14 => {
+                let offset = OFFSETS[self.random.random_range(0..OFFSETS.len())];
+                let nr = if self.random.random_bool(0.5) { 4096 } else { 64 };
+                self.store
+                    .invalidate_range(EntryRange::new(entry(everyones(), offset), nr).unwrap());
+            }
+            _ => self.store.invalidate_area(everyones()),
+        }
+        let at = self.entry();
+        self.check(at);
+    }
+
+    fn check(&self, at: SwapEntry) {
+        let mut tags = [0; 16];
+        let found = self.store.restore(at, &mut tags).then_some(tags);
+        let known = self.mine.get(&at).copied();
+        let dropped = found.is_none() && at.swap_type() == everyones();
+        assert!(found == known || dropped, "{at:?} in schedule {}: {found:x?}", self.seed);
+    }
+
+    fn run(mut self) {
+        (0..STEPS).for_each(|_| self.step());
+        for at in self.mine.keys().copied().collect::<Vec<_>>() {
+            self.check(at);
+            self.store.invalidate(at);
+        }
+    }
+}
+
+/// One schedule, to its end.
+fn run(seed: u64) {
+    let host = LabHost::default();
+    let store = Arc::new(Store::new(host.clone()));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| Worker {
+            store: Arc::clone(&store),
+            seed,
+            thread,
+            random: SmallRng::seed_from_u64(seed * THREADS + thread),
+            pages: 0,
+            mine: BTreeMap::new(),
+        })
+        .map(|worker| thread::spawn(|| worker.run()))
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(store.stats().entries, 0, "schedule {seed}");
+    assert_eq!(host.warnings(), 0, "schedule {seed}");
+}
+
+fn schedules() -> Range<u64> {
+    let Ok(asked) = env::var("MTESWAP_SCHEDULES") else { return 1..20_001 };
+    let parsed = asked.split_once("..").and_then(|(first, end)| {
+        let range = first.parse().ok()?..end.parse().ok()?;
+        (!range.is_empty()).then_some(range)
+    });
+    parsed.unwrap_or_else(|| panic!("MTESWAP_SCHEDULES={asked} is not FIRST..END"))
+}
+
+#[test]
+fn tag_13_tag_14_threads_on_few_leaves_lose_and_mix_nothing_in_any_schedule() {
+    let explored = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&explored);
+    let wanted = schedules();
+    schedule::explore(wanted.clone(), move |seed| {
+        run(seed);
+        count.fetch_add(1, SeqCst);
+        true
+    });
+    assert_eq!(explored.load(SeqCst), wanted.end - wanted.start);
+    println!("schedules {wanted:?}");
+}
