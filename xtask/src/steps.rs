@@ -190,16 +190,45 @@ fn count(prints: Prints, out: &Path) -> Result<Totals> {
     Ok(totals)
 }
 
-/// The end of what a failed check printed, stderr first.
+/// What matters of a failed check's output, stderr first.
 fn excerpt(out: &Path, log: &Path) -> String {
     [log, out]
         .iter()
-        .map(|path| {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().filter(|line| !line.ends_with(" ... ok")).collect();
-            lines[lines.len().saturating_sub(TAIL)..].join("\n")
-        })
+        .map(|path| telling(&fs::read_to_string(path).unwrap_or_default()))
         .filter(|text| !text.is_empty())
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// What the failed tests of each suite said; where none failed, the end of the text.
+fn telling(text: &str) -> String {
+    let mut said = Vec::new();
+    let mut lines = text.lines();
+    while lines.by_ref().any(|line| line == "failures:") {
+        // The suite's list of names follows under the same heading.
+        let suite = lines.by_ref().take_while(|line| !line.starts_with("test result:"));
+        said.extend(suite.take_while(|line| *line != "failures:").take(TAIL));
+    }
+    if said.is_empty() {
+        said = text.lines().filter(|line| !line.ends_with(" ... ok")).collect();
+        said.drain(..said.len().saturating_sub(TAIL));
+    }
+    said.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_test_said_is_shown_and_not_what_came_after() {
+        let failed = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nleft: 0\n\nfailures:\n    a\n\n\
+                      test result: FAILED. 0 passed; 1 failed";
+        let passed = "running 0 tests\n\ntest result: ok. 0 passed\n".repeat(TAIL);
+        let said = telling(&format!("{failed}\n{passed}{failed}\n{passed}"));
+        assert_eq!(said.matches("left: 0").count(), 2, "{said}");
+        assert!(!said.contains("running"), "{said}");
+        assert_eq!(telling("some\nwords"), "some\nwords");
+        assert_eq!(telling(&"line\n".repeat(2 * TAIL)).lines().count(), TAIL);
+    }
 }
