@@ -6,27 +6,30 @@
 #![cfg(feature = "shuttle")]
 
 use std::{
+    alloc::Layout,
     collections::BTreeMap,
     env,
     ops::Range,
+    ptr::NonNull,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
 use mteswap::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::Error,
-    host::AllocFlags,
+    host::{AllocFlags, Host, Warning},
     store::TagStore,
+    sync::AtomicU32,
     tags::Page4K,
 };
 use mteswap_lab::{model::host::LabHost, schedule};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use shuttle::thread;
 
-type Store = TagStore<LabHost, Page4K>;
+type Store = TagStore<Stingy, Page4K>;
 type Tags = [u64; 16];
 
 const THREADS: u64 = 3;
@@ -38,6 +41,57 @@ const OFFSETS: [u64; 5] = [0, 64, 4096, 4096 + 64, 1 << 24];
 /// Where the threads' folios are, one behind the other: the first lies in two leaves.
 const FOLIOS: u64 = 8192 + 61;
 const FOLIO: u64 = 6;
+
+/// A machine that refuses one allocation in four in every other schedule, and counts its bytes.
+#[derive(Clone)]
+struct Stingy {
+    machine: LabHost,
+    chance: Option<Arc<Mutex<SmallRng>>>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Stingy {
+    fn new(seed: u64) -> Self {
+        let chance = (seed % 2 == 0).then(|| Arc::new(Mutex::new(SmallRng::seed_from_u64(!seed))));
+        Self { machine: LabHost::default(), chance, held: Arc::default() }
+    }
+}
+
+// SAFETY: the laboratory's host, but for allocations that fail.
+unsafe impl Host for Stingy {
+    type Lock = <LabHost as Host>::Lock;
+    type Cookie = ();
+
+    fn alloc(&self, layout: Layout, flags: AllocFlags) -> Option<NonNull<u8>> {
+        if self.chance.as_ref().is_some_and(|chance| chance.lock().unwrap().random_bool(0.25)) {
+            return None;
+        }
+        self.held.fetch_add(layout.size(), SeqCst);
+        self.machine.alloc(layout, flags)
+    }
+
+    unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
+        self.held.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { self.machine.free(ptr, layout) }
+    }
+
+    fn enter(&self) {}
+
+    fn exit(&self, (): ()) {}
+
+    fn wait(&self, word: &AtomicU32, expected: u32) {
+        self.machine.wait(word, expected);
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        self.machine.wake(word);
+    }
+
+    fn warn(&self, warning: Warning) {
+        self.machine.warn(warning);
+    }
+}
 
 /// The tree of all threads.
 fn shared() -> SwapType {
@@ -98,13 +152,28 @@ impl Worker {
         EntryRange::new(entry(shared(), FOLIOS + self.thread * FOLIO + start), nr).unwrap()
     }
 
+    /// True if this schedule's machine refuses memory.
+    fn may_lack(&self) -> bool {
+        self.store.host().chance.is_some()
+    }
+
+    /// True if it was done; false, and all is as before, where there was no memory.
+    fn done(&self, result: Result<(), Error>) -> bool {
+        match result {
+            Ok(()) => true,
+            Err(Error::NoMemory) if self.may_lack() => false,
+            Err(error) => panic!("{error:?} in schedule {}", self.seed),
+        }
+    }
+
     fn step(&mut self) {
         let at = self.entry();
-        match self.random.random_range(0..16) {
+        match self.random.random_range(0..17) {
             0..6 => {
                 let tags = self.tags();
-                self.store.save(at, &tags, AllocFlags::empty()).unwrap();
-                self.mine.insert(at, tags);
+                if self.done(self.store.save(at, &tags, AllocFlags::empty())) {
+                    self.mine.insert(at, tags);
+                }
             }
             6..10 => {
                 self.store.invalidate(at);
@@ -121,6 +190,7 @@ impl Worker {
                     (Err(Error::NoEntry), known) => {
                         assert!(known.is_none() || at.swap_type() == everyones());
                     }
+                    (Err(Error::NoMemory), Some(_)) if self.may_lack() => {}
                     (moved, known) => panic!("{at:?} to {to:?}: {moved:?} of {known:?}"),
                 }
             }
@@ -130,9 +200,10 @@ impl Worker {
                     .map(|_| self.random.random_bool(0.8).then(|| self.tags()))
                     .collect();
                 let page = |i| pages[i as usize];
-                self.store.save_range(range, page, AllocFlags::empty()).unwrap();
-                let saved = (0..).zip(pages).filter_map(|(i, tags)| Some((range.get(i)?, tags?)));
-                self.mine.extend(saved);
+                if self.done(self.store.save_range(range, page, AllocFlags::empty())) {
+                    let pages = (0..).zip(pages);
+                    self.mine.extend(pages.filter_map(|(i, tags)| Some((range.get(i)?, tags?))));
+                }
             }
             12 => {
                 let range = self.folio();
@@ -152,7 +223,11 @@ impl Worker {
                 self.store
                     .invalidate_range(EntryRange::new(entry(everyones(), offset), nr).unwrap());
             }
-            _ => self.store.invalidate_area(everyones()),
+            15 => self.store.invalidate_area(everyones()),
+            _ => {
+                let nr = self.random.random_range(0..3);
+                self.done(self.store.reserve(nr));
+            }
         }
         let at = self.entry();
         self.check(at);
@@ -177,7 +252,7 @@ impl Worker {
 
 /// One schedule, to its end.
 fn run(seed: u64) {
-    let host = LabHost::default();
+    let host = Stingy::new(seed);
     let store = Arc::new(Store::new(host.clone()));
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| Worker {
@@ -194,7 +269,9 @@ fn run(seed: u64) {
         thread.join().unwrap();
     }
     assert_eq!(store.stats().entries, 0, "schedule {seed}");
-    assert_eq!(host.warnings(), 0, "schedule {seed}");
+    drop(store);
+    assert_eq!(host.held.load(SeqCst), 0, "bytes held after schedule {seed}");
+    assert_eq!(host.machine.warnings(), 0, "schedule {seed}");
 }
 
 fn schedules() -> Range<u64> {

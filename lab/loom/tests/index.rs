@@ -208,10 +208,7 @@ fn tag_13_restore_beside_a_tree_that_sinks_finds_its_record_where_it_is() {
 fn tag_13_a_save_that_grows_the_tree_beside_the_death_of_what_it_grows_over_keeps_its_record() {
     at_once(
         |store| save(store, entry(1, 0), &INLINE),
-        [
-            |store| save(store, entry(1, 4096), &INLINE),
-            |store| store.invalidate(entry(1, 0)),
-        ],
+        [|store| save(store, entry(1, 4096), &INLINE), |store| store.invalidate(entry(1, 0))],
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
