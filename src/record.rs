@@ -16,7 +16,7 @@
 use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
 
 use crate::{
-    codec::{self, Encoder, Form, InlineCode},
+    codec::{self, Encoder, Form, InlineCode, Short},
     error::Result,
     host::{AllocFlags, Host},
     index::Word,
@@ -138,7 +138,26 @@ impl<H: Host, P: PageSize> Records<H, P> {
         {
             return Some(inline_record(InlineCode::from_bits(tag)));
         }
-        self.create_coded(host, source, flags)
+        self.create_short(host, source, flags).or_else(|| self.create_coded(host, source, flags))
+    }
+
+    /// A record of a page of few runs. `None` for others, and without memory.
+    #[inline(never)]
+    fn create_short(
+        &self,
+        host: &H,
+        source: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Option<Record> {
+        match codec::encode_short::<P>(source)? {
+            Short::Inline(code) => Some(inline_record(code)),
+            Short::List(list) => {
+                let (payload, size) = self.slabs.alloc(host, list.len(), flags)?;
+                // SAFETY: a fresh payload that is ours alone, all of it initialised.
+                list.write(unsafe { bytes_mut(payload, size) });
+                Some(Record(payload.map_addr(|a| a | SLAB)))
+            }
+        }
     }
 
     // Not inlined: the encoder's stack is given back before the index is walked.
@@ -151,7 +170,6 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Option<Record> {
         let mut encoder = Encoder::<P>::new();
         match encoder.read(source) {
-            Form::Inline(code) => Some(inline_record(code)),
             Form::Bytes(len) => {
                 let Some(payload) = self.alloc_encoded(host, len, flags) else {
                     return self.create_raw(host, source, flags);

@@ -31,7 +31,7 @@ use super::{
     canvas::Blocks,
     cells,
     layout::Layout,
-    nibbles::{self, Appender, Nibbles},
+    nibbles::{Appender, Nibbles},
     packed::{self, Width},
     runs,
     starts::Starts,
@@ -204,17 +204,6 @@ impl Block {
     /// True if the first run is of tag 0.
     pub(super) fn zero_first(&self) -> bool {
         self.zero_first
-    }
-
-    /// The runs in order: where they begin, and their tag.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (usize, u8)> {
-        let mut tags = nibbles::Cursor::default();
-        let mut zero = self.alternate && self.zero_first;
-        core::iter::once(0).chain(self.starts.iter()).map(move |at| {
-            let tag = if zero { 0 } else { tags.next(&self.tags) };
-            zero = self.alternate && !zero;
-            (at, tag)
-        })
     }
 
     /// Writes the block in the format that `layout`, its own, chose, raw apart; returns the length,

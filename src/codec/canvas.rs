@@ -1,4 +1,4 @@
-//! Where a decoder puts tags: a word at a time, so that a kernel's stack holds no more.
+//! Where a decoder puts tags.
 
 use super::{ALL_GRANULES, block::BLOCK_WORDS};
 use crate::tags::{GRANULES_PER_WORD, TagSink};
@@ -37,70 +37,71 @@ impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
             word = fill;
         }
     }
+
+    /// Writes the next block.
+    #[inline(always)]
+    pub(super) fn put_changes(&mut self, changes: &Changes) {
+        if self.wet {
+            match self.done {
+                // Most pages are of one block: their sink is known to hold it.
+                0 => changes.write(self.sink, 0, 0),
+                base => changes.write(self.sink, base, 0),
+            };
+        }
+        self.done = self.done.wrapping_add(BLOCK_WORDS);
+    }
 }
 
-/// A difference of tags, from a granule on: in every granule of a word.
+/// A tag in every granule of a word.
 #[inline(always)]
-pub(super) fn pattern(delta: u64) -> u64 {
-    delta.wrapping_mul(ALL_GRANULES)
+pub(super) fn pattern(tag: u64) -> u64 {
+    tag.wrapping_mul(ALL_GRANULES)
 }
 
-/// Some words of a page, from the first granule to the last, as changes of the tag.
-pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
-    blocks: &'a mut Blocks<'b, S>,
-    /// The word at hand, and what those behind it are filled with, as far as is known.
-    word: u64,
-    fill: u64,
-    /// The first word, of which granules are counted, and the end.
-    base: usize,
-    end: usize,
+/// A block as changes of the tag, put down in any order and without a branch: by what each word
+/// differs from the one before it.
+pub(super) struct Changes {
+    differences: [u64; BLOCK_WORDS + 1],
 }
 
-impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
-    /// The next block.
+impl Changes {
+    /// All granules have the tag that was before them.
     #[inline(always)]
-    pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
-        Self::of_words(blocks, BLOCK_WORDS)
+    pub(super) const fn none() -> Self {
+        Self { differences: [0; BLOCK_WORDS + 1] }
     }
 
-    /// The next so many words.
+    /// Changes the tag by `delta` from granule `at` of the block on, below 256.
     #[inline(always)]
-    pub(super) fn of_words(blocks: &'a mut Blocks<'b, S>, words: usize) -> Self {
-        let base = blocks.done;
-        Self { blocks, word: 0, fill: 0, base, end: base.wrapping_add(words) }
-    }
-
-    /// Changes the tag from granule `at` on by a [`pattern`]; of no effect behind the end. Calls come
-    /// in ascending order of `at`; else what comes of it does not matter.
-    #[inline(always)]
-    pub(super) fn change(&mut self, at: usize, pattern: u64) {
-        let index = self.base.wrapping_add(at / GRANULES_PER_WORD).min(self.end);
-        while self.blocks.done < index {
-            self.next_word();
+    pub(super) fn add(&mut self, at: usize, delta: u64) {
+        let everywhere = pattern(delta);
+        let here = everywhere << (at.wrapping_mul(4) & 60);
+        let index = at / GRANULES_PER_WORD % BLOCK_WORDS;
+        // Both are there: there is one more than words.
+        if let Some(word) = self.differences.get_mut(index) {
+            *word ^= here;
         }
-        // At the end this is of a word that is never written.
-        self.change_here(at % GRANULES_PER_WORD, pattern);
-    }
-
-    /// The same for a granule of the word at hand, below 16.
-    #[inline(always)]
-    pub(super) fn change_here(&mut self, granule: usize, pattern: u64) {
-        self.word ^= pattern << (granule.wrapping_mul(4) & 63);
-        self.fill ^= pattern;
-    }
-
-    /// Ends the word at hand.
-    #[inline(always)]
-    pub(super) fn next_word(&mut self) {
-        self.blocks.put(self.word);
-        self.word = self.fill;
-    }
-
-    /// Ends the words.
-    #[inline(always)]
-    pub(super) fn finish(mut self) {
-        while self.blocks.done < self.end {
-            self.next_word();
+        if let Some(next) = self.differences.get_mut(index.wrapping_add(1)) {
+            // What differs in a part of this word does so in all of those behind it.
+            *next ^= here ^ everywhere;
         }
+    }
+
+    /// Writes the words, the first to word `base`, where the one before them would be `before`;
+    /// returns what the word behind them would be.
+    #[inline(always)]
+    pub(super) fn write(
+        &self,
+        sink: &mut (impl TagSink + ?Sized),
+        base: usize,
+        before: u64,
+    ) -> u64 {
+        let [words @ .., behind] = &self.differences;
+        let mut word = before;
+        for (difference, index) in words.iter().zip(base..) {
+            word ^= difference;
+            sink.set_word(index, word);
+        }
+        word ^ behind
     }
 }

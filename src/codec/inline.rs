@@ -11,10 +11,11 @@
 
 use super::{
     ALL_GRANULES,
-    block::Block,
-    canvas::{Blocks, Canvas, pattern},
+    block::{BLOCK_WORDS, GRANULES},
+    canvas::{Changes, pattern},
+    few::Few,
 };
-use crate::tags::{PageSize, TagSink, TagSource};
+use crate::tags::{Page4K, PageSize, TagSink};
 
 /// An encoded page.
 ///
@@ -42,9 +43,6 @@ impl InlineCode {
 const MODE_SHIFT: u32 = 60;
 const SIX_RUNS: u64 = 1;
 const SEVEN_RUNS: u64 = 2;
-/// The most boundaries of any code.
-const BOUNDARIES: usize = 6;
-
 /// Bits of a granule number.
 const fn number_bits<P: PageSize>() -> u32 {
     P::SHIFT.wrapping_sub(4)
@@ -55,101 +53,56 @@ const fn boundaries<P: PageSize>() -> usize {
     if P::SHIFT > 14 { 3 } else { 4 }
 }
 
-/// A page of few runs while it is taken apart: `(granule, tag from there on)`.
-struct Runs {
-    first: u8,
-    starts: [(u16, u8); BOUNDARIES],
-    len: usize,
+/// The code of a page of few runs, if they are few enough.
+#[inline(always)]
+pub(super) fn pack<P: PageSize>(few: &Few) -> Option<InlineCode> {
+    if few.len <= boundaries::<P>() {
+        return Some(pack_any::<P>(few));
+    }
+    let mode = match (few.len, few.zero_first()) {
+        (5, _) => SIX_RUNS,
+        (6, true) => SEVEN_RUNS,
+        _ => return None,
+    };
+    (P::SHIFT == 12 && few.alternates()).then(|| pack_alternating(few, mode))
 }
 
-impl Runs {
-    /// Mode 0 of `bits`-bit granule numbers.
-    fn pack(&self, bits: u32) -> InlineCode {
-        let mut before = self.first;
-        let mut code = u64::from(before);
-        let mut shift = 4;
-        for &(granule, tag) in self.starts.iter().take(self.len) {
-            let entry = u64::from(granule) | u64::from(before ^ tag) << bits;
-            code |= entry << shift;
-            shift = bits.wrapping_add(4).wrapping_add(shift);
-            before = tag;
-        }
-        InlineCode::from_bits(code)
+/// Mode 0.
+#[inline(always)]
+fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
+    let bits = number_bits::<P>();
+    let mut deltas = few.deltas();
+    let mut code = few.tags & 15;
+    let mut shift = 4;
+    for granule in few.starts.iter().take(boundaries::<P>()) {
+        code |= (u64::from(*granule) | (deltas & 15) << bits) << shift;
+        deltas >>= 4;
+        shift = bits.wrapping_add(4).wrapping_add(shift);
     }
-
-    /// Modes 1 and 2, for the 8-bit granule numbers of a 4 KiB page.
-    fn pack_alternating(&self) -> Option<InlineCode> {
-        let first_is_zero = self.first == 0;
-        let mode = match (self.len, first_is_zero) {
-            (5, _) => SIX_RUNS,
-            (6, true) => SEVEN_RUNS,
-            _ => return None,
-        };
-        let mut code = mode << MODE_SHIFT;
-        if mode == SIX_RUNS && !first_is_zero {
-            code |= 1 << 59;
-        }
-        let mut tags = u64::from(self.first);
-        let mut tag_shift = if first_is_zero { 0 } else { 4 };
-        let mut zero = first_is_zero;
-        let mut shift = 0u32;
-        for &(granule, tag) in self.starts.iter().take(self.len) {
-            code |= u64::from(granule) << shift;
-            shift = shift.wrapping_add(8);
-            if (tag == 0) == zero {
-                return None;
-            }
-            zero = !zero;
-            if !zero {
-                tags |= u64::from(tag) << tag_shift;
-                tag_shift = 4u32.wrapping_add(tag_shift);
-            }
-        }
-        Some(InlineCode::from_bits(code | tags << shift))
-    }
+    InlineCode::from_bits(code)
 }
 
-/// The code of a 4 KiB page, if it has one.
-#[inline(never)]
-pub(super) fn encode_block(block: &Block) -> Option<InlineCode> {
-    if block.boundaries() > BOUNDARIES {
-        return None;
+/// Modes 1 and 2, for the 8-bit granule numbers of a 4 KiB page.
+fn pack_alternating(few: &Few, mode: u64) -> InlineCode {
+    let mut code = mode << MODE_SHIFT;
+    // Nibbles of the tags that are not 0: every other one.
+    let mut tags = few.tags;
+    if few.zero_first() {
+        tags >>= 4;
+    } else {
+        code |= 1 << 59;
     }
-    let mut all = block.runs();
-    let (_, first) = all.next()?;
-    let mut runs = Runs { first, starts: [(0, 0); BOUNDARIES], len: 0 };
-    for (granule, tag) in all {
-        *runs.starts.get_mut(runs.len)? = (granule as u16, tag);
-        runs.len = runs.len.wrapping_add(1);
+    let mut shift = 0u32;
+    for granule in few.starts.iter().take(few.len) {
+        code |= u64::from(*granule) << (shift & 63);
+        shift = shift.wrapping_add(8);
     }
-    if runs.len <= 4 { Some(runs.pack(8)) } else { runs.pack_alternating() }
-}
-
-/// The code of a page of any size, if it has one.
-#[inline(never)]
-pub(super) fn encode_inline<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<InlineCode> {
-    let mut before = source.word(0) as u8 & 15;
-    let mut runs = Runs { first: before, starts: [(0, 0); BOUNDARIES], len: 0 };
-    for index in 0..P::WORDS {
-        let word = source.word(index);
-        if word == u64::from(before).wrapping_mul(ALL_GRANULES) {
-            continue;
-        }
-        for granule in 0..16u16 {
-            let tag = (word >> (granule & 15).wrapping_mul(4)) as u8 & 15;
-            if tag == before {
-                continue;
-            }
-            if runs.len >= boundaries::<P>() {
-                return None;
-            }
-            let number = (index as u16).wrapping_mul(16).wrapping_add(granule);
-            *runs.starts.get_mut(runs.len)? = (number, tag);
-            runs.len = runs.len.wrapping_add(1);
-            before = tag;
-        }
+    for _ in 0..3 {
+        code |= (tags & 15) << (shift & 63);
+        shift = shift.wrapping_add(4);
+        tags >>= 8;
     }
-    Some(runs.pack(number_bits::<P>()))
+    InlineCode::from_bits(code)
 }
 
 /// Writes the tags of a code; every word of the page is written.
@@ -162,51 +115,59 @@ pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagS
         let word = code.wrapping_mul(ALL_GRANULES);
         return (0..P::WORDS).for_each(|index| sink.set_word(index, word));
     }
-    let (first, steps) = unpack::<P>(code);
-    let mut blocks = Blocks::new(sink, true);
-    let mut canvas = Canvas::of_words(&mut blocks, P::WORDS);
-    canvas.change_here(0, pattern(first.into()));
-    // Boundaries come in order; where they do not, the code is none of ours.
-    for &(granule, delta) in &steps {
-        canvas.change(granule.into(), pattern(delta.into()));
+    if code >> MODE_SHIFT == 0 || P::SHIFT != 12 {
+        let bits = number_bits::<P>();
+        // What the tag changes by is in the entry's upper bits: without it, it is none.
+        let mut rest = (code & !(u64::MAX << MODE_SHIFT)) >> 4;
+        let changes = core::iter::from_fn(move || {
+            let entry = rest;
+            rest >>= bits.wrapping_add(4);
+            let granule = entry & !(u64::MAX << bits);
+            (entry != 0).then_some((granule as usize, entry >> bits & 15))
+        });
+        write::<P>(sink, code & 15, changes);
+    } else {
+        decode_alternating(code, sink);
     }
-    canvas.finish();
 }
 
-/// The first tag, and where the tag changes by how much. Boundaries that are not there
-/// change nothing.
-fn unpack<P: PageSize>(code: u64) -> (u8, [(u16, u8); BOUNDARIES]) {
-    let mut steps = [(0u16, 0u8); BOUNDARIES];
-    let mode = code >> MODE_SHIFT & 3;
-    if mode == 0 || P::SHIFT != 12 {
-        let bits = number_bits::<P>();
-        let mut rest = code >> 4;
-        for step in steps.iter_mut().take(boundaries::<P>()) {
-            let granule = rest & !(u64::MAX << bits);
-            *step = (granule as u16, (rest >> bits) as u8 & 15);
-            rest >>= bits.wrapping_add(4);
-        }
-        return (code as u8 & 15, steps);
-    }
-    let (len, first_is_zero) = if mode == SIX_RUNS { (5, code >> 59 & 1 == 0) } else { (6, true) };
-    let mut tags = code >> if mode == SIX_RUNS { 40 } else { 48 };
-    let mut next_tag = || {
-        let tag = tags as u8 & 15;
-        tags >>= 4;
-        tag
-    };
-    let first = if first_is_zero { 0 } else { next_tag() };
-    let mut before = first;
-    let mut zero = first_is_zero;
+/// Modes 1 and 2.
+#[inline(never)]
+fn decode_alternating(code: u64, sink: &mut (impl TagSink + ?Sized)) {
+    let six = code >> MODE_SHIFT == SIX_RUNS;
+    let (len, tags) = if six { (5usize, code >> 40) } else { (6, code >> 48) };
+    let zero_first = !six || code >> 59 & 1 == 0;
+    // Three tags, each with a zero beside it.
+    let tags = tags & 0xf | tags << 4 & 0xf00 | tags << 8 & 0x0f_0000;
+    let tags = if zero_first { tags << 4 } else { tags };
+    let mut deltas = tags ^ tags >> 4;
     let mut granules = code;
-    for step in steps.iter_mut().take(len) {
-        zero = !zero;
-        let tag = if zero { 0 } else { next_tag() };
-        *step = (granules as u16 & 0xff, before ^ tag);
+    let changes = (0..len).map(move |_| {
+        let change = (granules as usize & 0xff, deltas & 15);
         granules >>= 8;
-        before = tag;
+        deltas >>= 4;
+        change
+    });
+    write::<Page4K>(sink, tags & 15, changes);
+}
+
+/// Writes a page that begins with the tag `first`, which changes by so much from these granules on.
+#[inline(always)]
+fn write<P: PageSize>(
+    sink: &mut (impl TagSink + ?Sized),
+    first: u64,
+    changes: impl Iterator<Item = (usize, u64)> + Clone,
+) {
+    let mut before = pattern(first);
+    for block in 0..P::WORDS / BLOCK_WORDS {
+        let mut here = Changes::none();
+        for (granule, delta) in changes.clone() {
+            if granule / GRANULES == block || P::WORDS == BLOCK_WORDS {
+                here.add(granule % GRANULES, delta);
+            }
+        }
+        before = here.write(sink, block.wrapping_mul(BLOCK_WORDS), before);
     }
-    (first, steps)
 }
 
 /// True if an encoder of this page size may have written the code's mode.

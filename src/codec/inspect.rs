@@ -1,6 +1,6 @@
 //! A look at the choice of a format, for `cargo xtask tags`.
 
-use super::{Encoder, Form, block::Format};
+use super::{Encoder, Form, Short, block::Format, encode_short};
 use crate::tags::Page4K;
 
 /// The formats of a page's tags, in the order of [`Choice::bytes`].
@@ -18,22 +18,22 @@ pub struct Choice {
 /// How the tags of a 4 KiB page are encoded, and could be.
 #[must_use]
 pub fn inspect(tags: &[u64; 16]) -> Choice {
-    let mut encoder = Encoder::<Page4K>::new();
-    let form = encoder.read(tags);
-    let (one, inline) = match form {
-        Form::Inline(code) => ((code.bits() < 16).then_some(0), Some(0)),
+    let short = encode_short::<Page4K>(tags);
+    let (one, inline) = match short {
+        Some(Short::Inline(code)) => ((code.bits() < 16).then_some(0), Some(0)),
         _ => (None, None),
     };
+    let mut encoder = Encoder::<Page4K>::new();
+    let form = encoder.read(tags);
     let Encoder { block, layout, .. } = &mut encoder;
-    layout.choose(block);
     let costs = layout.costs(block);
     let raw = size_of_val(tags);
-    let chosen = match (form, layout.format()) {
-        (Form::Inline(_), _) => usize::from(one.is_none()),
-        (Form::Bytes(_), Format::List) => 2,
-        (Form::Bytes(_), Format::Bitmap) => 3,
-        (Form::Bytes(_), Format::Cells) => 4,
-        (Form::Bytes(_), Format::One | Format::Raw) | (Form::Raw, _) => 5,
+    let chosen = match (short, form, layout.format()) {
+        (Some(Short::Inline(_)), ..) => usize::from(one.is_none()),
+        (Some(Short::List(_)), ..) | (None, Form::Bytes(_), Format::List) => 2,
+        (None, Form::Bytes(_), Format::Bitmap) => 3,
+        (None, Form::Bytes(_), Format::Cells) => 4,
+        (None, Form::Bytes(_), Format::One | Format::Raw) | (None, Form::Raw, _) => 5,
     };
     let bytes = [one, inline, costs.list, costs.bitmap, costs.cells, Some(raw)];
     Choice { bytes, chosen }

@@ -13,6 +13,7 @@ mod bits;
 mod block;
 mod canvas;
 mod cells;
+mod few;
 mod inline;
 #[doc(hidden)]
 pub mod inspect;
@@ -25,6 +26,7 @@ mod starts;
 mod tests;
 mod wire;
 
+pub(crate) use few::{Short, encode as encode_short};
 pub(crate) use inline::{InlineCode, decode_inline};
 pub use wire::{decode, encode, encoded_max};
 
@@ -41,11 +43,9 @@ use layout::Layout;
 /// A tag in every nibble of a word, by multiplication.
 const ALL_GRANULES: u64 = 0x1111_1111_1111_1111;
 
-/// How a page's tags are kept.
+/// How the tags of a page that is not [`Short`] are kept.
 #[derive(Clone, Copy)]
 pub(crate) enum Form {
-    /// In a slot word.
-    Inline(InlineCode),
     /// In this many bytes, fewer than [`PageSize::TAG_BYTES`].
     Bytes(usize),
     /// As they are.
@@ -71,25 +71,11 @@ impl<P: PageSize> Encoder<P> {
         const { Self { block: Block::new(), layout: Layout::one_run(), page: PhantomData } }
     }
 
-    /// Reads the tags once and chooses a form.
+    /// Reads the tags and chooses a form.
     #[inline(always)]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
-        self.block.read(source, 0);
-        let code = if Self::BLOCKS == 1 {
-            inline::encode_block(&self.block)
-        } else {
-            inline::encode_inline::<P>(source)
-        };
-        match code {
-            Some(code) => Form::Inline(code),
-            None => self.sized(source),
-        }
-    }
-
-    fn sized(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
-        self.layout.choose(&self.block);
-        let mut len = self.layout.len();
-        for number in 1..Self::BLOCKS {
+        let mut len = 0usize;
+        for number in 0..Self::BLOCKS {
             self.look_at(source, number);
             len = len.saturating_add(self.layout.len());
         }

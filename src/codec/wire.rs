@@ -7,7 +7,9 @@
 //! | `0xa2` | the page's blocks in order ([`super::block`]) |
 //! | `0xa3` | the page's tags as they are |
 
-use super::{Encoder, Form, InlineCode, copy, decode_bytes, decode_inline, inline};
+use super::{
+    Encoder, Form, InlineCode, Short, copy, decode_bytes, decode_inline, encode_short, inline,
+};
 use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
@@ -30,29 +32,46 @@ pub const fn encoded_max<P: PageSize>() -> usize {
 /// # Contexts
 /// Any; allocates nothing.
 pub fn encode<P: PageSize>(source: &(impl TagSource + ?Sized), buf: &mut [u8]) -> Option<usize> {
-    let mut encoder = Encoder::<P>::new();
     let (first, rest) = buf.split_first_mut()?;
-    let len = match encoder.read(source) {
-        Form::Inline(code) if code.bits() < 16 => {
+    let len = match encode_short::<P>(source) {
+        Some(Short::Inline(code)) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             0
         }
-        Form::Inline(code) => {
+        Some(Short::Inline(code)) => {
             *first = INLINE;
             *rest.first_chunk_mut()? = code.bits().to_le_bytes();
             size_of::<u64>()
         }
+        Some(Short::List(list)) => {
+            *first = BLOCKS;
+            list.write(rest.get_mut(..list.len())?);
+            list.len()
+        }
+        None => encode_long::<P>(source, first, rest)?,
+    };
+    len.checked_add(1)
+}
+
+/// Encodes a page that is not [`Short`]; returns the bytes behind the first.
+#[inline(never)]
+fn encode_long<P: PageSize>(
+    source: &(impl TagSource + ?Sized),
+    first: &mut u8,
+    rest: &mut [u8],
+) -> Option<usize> {
+    let mut encoder = Encoder::<P>::new();
+    match encoder.read(source) {
         Form::Bytes(len) => match encoder.write(source, rest.get_mut(..len)?) {
             Some(len) => {
                 *first = BLOCKS;
-                len
+                Some(len)
             }
             // The tags changed between two looks.
-            None => encode_raw::<P>(source, first, rest)?,
+            None => encode_raw::<P>(source, first, rest),
         },
-        Form::Raw => encode_raw::<P>(source, first, rest)?,
-    };
-    len.checked_add(1)
+        Form::Raw => encode_raw::<P>(source, first, rest),
+    }
 }
 
 fn encode_raw<P: PageSize>(

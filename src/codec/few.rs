@@ -1,0 +1,126 @@
+//! Pages of few runs: what there is to know of one fits some registers, and is found in one go.
+
+use super::{
+    ALL_GRANULES,
+    block::LIST,
+    inline::{self, InlineCode},
+};
+use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
+
+/// The most boundaries of a page of few runs.
+pub(super) const BOUNDARIES: usize = 12;
+/// Bytes of a list before its boundaries.
+const HEAD: usize = 2;
+/// Room for a list and a whole word of tags.
+const LIST_MAX: usize = HEAD + BOUNDARIES + size_of::<u64>() + 2;
+
+/// The runs of a page that has few of them.
+pub(crate) struct Few {
+    /// The granules where the tag changes, in order; zeroes behind them.
+    pub(super) starts: [u16; BOUNDARIES],
+    /// The runs' tags, a nibble each; zeroes behind them.
+    pub(super) tags: u64,
+    /// Boundaries.
+    pub(super) len: usize,
+}
+
+/// How a page of few runs is kept.
+pub(crate) enum Short {
+    Inline(InlineCode),
+    List(List),
+}
+
+impl Few {
+    /// Reads a page, once. `None` where it has more runs, or so many in its first words that it is
+    /// going to.
+    #[inline(always)]
+    fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Self> {
+        let first = source.word(0) & 15;
+        let mut starts = [0; BOUNDARIES];
+        let (mut tags, mut len) = (first << 60, 0usize);
+        let mut fill = first.wrapping_mul(ALL_GRANULES);
+        for index in 0..P::WORDS {
+            let word = source.word(index);
+            let mut differs = word ^ fill;
+            if differs == 0 {
+                continue;
+            }
+            let most = index.wrapping_add(4).min(BOUNDARIES);
+            while differs != 0 {
+                let shift = differs.trailing_zeros() & 60;
+                let tag = word >> shift & 15;
+                let granule = index.wrapping_mul(GRANULES_PER_WORD) | (shift >> 2) as usize;
+                if len >= most {
+                    return None;
+                }
+                *starts.get_mut(len)? = granule as u16;
+                len = len.wrapping_add(1);
+                tags = tags >> 4 | tag << 60;
+                fill = tag.wrapping_mul(ALL_GRANULES);
+                differs = (word ^ fill) >> shift << shift;
+            }
+        }
+        let unused = (15usize.wrapping_sub(len)).wrapping_mul(4);
+        Some(Self { starts, tags: tags >> (unused & 63), len })
+    }
+
+    /// By how much the tag changes at each boundary, a nibble each.
+    pub(super) fn deltas(&self) -> u64 {
+        let known = !(u64::MAX << (self.len.wrapping_mul(4) & 63));
+        (self.tags ^ self.tags >> 4) & known
+    }
+
+    /// The first granule has tag 0.
+    pub(super) fn zero_first(&self) -> bool {
+        self.tags & 15 == 0
+    }
+
+    /// Every other run is of tag 0.
+    pub(super) fn alternates(&self) -> bool {
+        let zeroes = if self.zero_first() { self.tags } else { self.tags >> 4 };
+        zeroes & 0x0f0f_0f0f_0f0f_0f0f == 0
+    }
+}
+
+/// The form of a page of few runs. `None` for others, and for those that may be shorter as cells than
+/// as a list: every other run of tag 0, or a page of several blocks.
+#[inline(always)]
+pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
+    let few = Few::read::<P>(source)?;
+    match inline::pack::<P>(&few) {
+        Some(code) => Some(Short::Inline(code)),
+        None => (P::SHIFT == 12 && !few.alternates()).then_some(Short::List(List(few))),
+    }
+}
+
+/// The runs of a block as a list ([`super::block`]), a nibble for each.
+pub(crate) struct List(Few);
+
+impl List {
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> usize {
+        let tags = self.0.len.wrapping_add(2) >> 1;
+        self.0.len.wrapping_add(tags).wrapping_add(HEAD)
+    }
+
+    /// Writes it to `out`, and zeroes behind it; what does not fit is left out.
+    #[inline(always)]
+    pub(crate) fn write(&self, out: &mut [u8]) {
+        let Self(few) = self;
+        // In one piece first, where each byte has its place: no length is looked at but once.
+        let mut bytes = [0; LIST_MAX];
+        let [first, second, rest @ ..] = &mut bytes;
+        *first = LIST;
+        *second = few.len as u8;
+        for (byte, start) in rest.iter_mut().zip(few.starts) {
+            *byte = start as u8;
+        }
+        if let Some(tags) = rest.get_mut(few.len..).and_then(<[u8]>::first_chunk_mut) {
+            *tags = few.tags.to_le_bytes();
+        }
+        let len = out.len().min(LIST_MAX);
+        if let (Some(out), Some(bytes)) = (out.get_mut(..len), bytes.get(..len)) {
+            out.copy_from_slice(bytes);
+        }
+    }
+}
