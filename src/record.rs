@@ -138,10 +138,13 @@ impl<H: Host, P: PageSize> Records<H, P> {
         {
             return Some(inline_record(InlineCode::from_bits(tag)));
         }
-        self.create_short(host, source, flags).or_else(|| self.create_coded(host, source, flags))
+        match self.create_short(host, source, flags) {
+            None => self.create_coded(host, source, flags),
+            record => record,
+        }
     }
 
-    /// A record of a page of few runs. `None` for others, and without memory.
+    /// A record of a page whose form a short look tells. `None` for others, and without memory.
     #[inline(never)]
     fn create_short(
         &self,
@@ -157,6 +160,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 list.write(unsafe { bytes_mut(payload, size) });
                 Some(Record(payload.map_addr(|a| a | SLAB)))
             }
+            Short::Raw => self.create_raw(host, source, flags),
         }
     }
 

@@ -277,6 +277,7 @@ pub(super) fn decode(
             (0..BLOCK_WORDS).for_each(|index| blocks.put(words.word(index)));
             Ok(ENCODED_MAX)
         }
+        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(blocks, bytes),
         (LIST, flags @ 0..4) => runs::decode_list(blocks, bytes, flags),
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
@@ -285,7 +286,8 @@ pub(super) fn decode(
 }
 
 /// The runs of sixteen words.
-fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
+#[inline(never)]
+pub(super) fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
     let mut before = source.word(base) & 15;
     // In each byte, of the granules in its place.
     let mut counts = 0u64;

@@ -42,11 +42,7 @@ impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
     #[inline(always)]
     pub(super) fn put_changes(&mut self, changes: &Changes) {
         if self.wet {
-            match self.done {
-                // Most pages are of one block: their sink is known to hold it.
-                0 => changes.write(self.sink, 0, 0),
-                base => changes.write(self.sink, base, 0),
-            };
+            changes.write(self.sink, self.done, 0);
         }
         self.done = self.done.wrapping_add(BLOCK_WORDS);
     }
@@ -58,7 +54,7 @@ pub(super) fn pattern(tag: u64) -> u64 {
     tag.wrapping_mul(ALL_GRANULES)
 }
 
-/// A block as changes of the tag, put down in any order and without a branch: by what each word
+/// A block as some changes of the tag, put down in any order and without a branch: by what each word
 /// differs from the one before it.
 pub(super) struct Changes {
     differences: [u64; BLOCK_WORDS + 1],
@@ -89,7 +85,7 @@ impl Changes {
 
     /// Writes the words, the first to word `base`, where the one before them would be `before`;
     /// returns what the word behind them would be.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn write(
         &self,
         sink: &mut (impl TagSink + ?Sized),
@@ -98,10 +94,72 @@ impl Changes {
     ) -> u64 {
         let [words @ .., behind] = &self.differences;
         let mut word = before;
-        for (difference, index) in words.iter().zip(base..) {
-            word ^= difference;
-            sink.set_word(index, word);
+        let mut put = |base: usize| {
+            for (difference, index) in words.iter().zip(base..) {
+                word ^= difference;
+                sink.set_word(index, word);
+            }
+        };
+        // Most pages are of one block: their sink is known to hold it.
+        if base == 0 {
+            put(0)
+        } else {
+            put(base)
         }
         word ^ behind
+    }
+}
+
+/// A block from the first granule to the last, as changes of the tag: for many of them.
+pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
+    blocks: &'a mut Blocks<'b, S>,
+    /// The word at hand, and what those behind it are filled with, as far as is known.
+    word: u64,
+    fill: u64,
+    /// The first word, of which granules are counted, and the end.
+    base: usize,
+    end: usize,
+}
+
+impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
+    /// The next block.
+    #[inline(always)]
+    pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
+        let base = blocks.done;
+        Self { blocks, word: 0, fill: 0, base, end: base.wrapping_add(BLOCK_WORDS) }
+    }
+
+    /// Changes the tag from granule `at` on by a [`pattern`]; of no effect behind the end. Calls come
+    /// in ascending order of `at`; else what comes of it does not matter.
+    #[inline(always)]
+    pub(super) fn change(&mut self, at: usize, pattern: u64) {
+        let index = self.base.wrapping_add(at / GRANULES_PER_WORD).min(self.end);
+        while self.blocks.done < index {
+            self.next_word();
+        }
+        // At the end this is of a word that is never written.
+        self.change_here(at % GRANULES_PER_WORD, pattern);
+    }
+
+    /// The same for a granule of the word at hand, below 16.
+    #[inline(always)]
+    pub(super) fn change_here(&mut self, granule: usize, pattern: u64) {
+        self.word ^= pattern << (granule.wrapping_mul(4) & 63);
+        self.fill ^= pattern;
+    }
+
+    /// Ends the word at hand.
+    #[inline(always)]
+    pub(super) fn next_word(&mut self) {
+        self.blocks.put(self.word);
+        self.word = self.fill;
+    }
+
+    /// Ends the words.
+    #[inline(always)]
+    pub(super) fn finish(mut self) {
+        while self.blocks.done < self.end {
+            self.next_word();
+        }
     }
 }

@@ -2,13 +2,18 @@
 
 use super::{
     ALL_GRANULES,
-    block::LIST,
+    block::{LIST, count_runs},
+    cells::TOUCHING_SHAPES,
     inline::{self, InlineCode},
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
 
 /// The most boundaries of a page of few runs.
 pub(super) const BOUNDARIES: usize = 12;
+/// Runs of which a bitmap takes half of what the tags take as they are.
+const HALF: usize = 64;
+/// The lower half of every byte.
+const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 /// Bytes of a list before its boundaries.
 const HEAD: usize = 2;
 /// Room for a list and a whole word of tags.
@@ -28,40 +33,68 @@ pub(crate) struct Few {
 pub(crate) enum Short {
     Inline(InlineCode),
     List(List),
+    Raw,
 }
 
 impl Few {
-    /// Reads a page, once. `None` where it has more runs, or so many in its first words that it is
-    /// going to.
+    /// Reads a page, once. The first runs of it, and false, where it has more than are counted here, or
+    /// where every other of them is of tag 0 and the first words have so many that it is going to.
     #[inline(always)]
-    fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Self> {
+    fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> (Self, bool) {
         let first = source.word(0) & 15;
         let mut starts = [0; BOUNDARIES];
         let (mut tags, mut len) = (first << 60, 0usize);
         let mut fill = first.wrapping_mul(ALL_GRANULES);
-        for index in 0..P::WORDS {
+        let mut all = true;
+        'page: for index in 0..P::WORDS {
             let word = source.word(index);
             let mut differs = word ^ fill;
             if differs == 0 {
                 continue;
             }
-            let most = index.wrapping_add(4).min(BOUNDARIES);
             while differs != 0 {
                 let shift = differs.trailing_zeros() & 60;
                 let tag = word >> shift & 15;
                 let granule = index.wrapping_mul(GRANULES_PER_WORD) | (shift >> 2) as usize;
-                if len >= most {
-                    return None;
-                }
-                *starts.get_mut(len)? = granule as u16;
+                let Some(start) = starts.get_mut(len) else {
+                    all = false;
+                    break 'page;
+                };
+                *start = granule as u16;
                 len = len.wrapping_add(1);
                 tags = tags >> 4 | tag << 60;
                 fill = tag.wrapping_mul(ALL_GRANULES);
                 differs = (word ^ fill) >> shift << shift;
             }
+            if len > index.wrapping_add(4) && alternate(tags) {
+                all = false;
+                break;
+            }
         }
         let unused = (15usize.wrapping_sub(len)).wrapping_mul(4);
-        Some(Self { starts, tags: tags >> (unused & 63), len })
+        (Self { starts, tags: tags >> (unused & 63), len }, all)
+    }
+
+    /// True if these runs, some of the page's, begin so that it cannot be of few shapes of cells
+    /// ([`super::cells`]).
+    #[inline(never)]
+    fn is_irregular(&self) -> bool {
+        let mut tags = self.tags >> 4;
+        let (mut seen, mut lengths) = (0u64, 0);
+        for (before, start) in
+            self.starts.iter().zip(self.starts.iter().skip(1).take(self.len.wrapping_sub(1)))
+        {
+            let length = start.wrapping_sub(*before);
+            let bit = 1 << (length & 63);
+            lengths = u32::from(seen & bit == 0).wrapping_add(lengths);
+            seen |= bit;
+            let touches = tags & 0x0f != 0 && tags & 0xf0 != 0;
+            if length == 1 && touches {
+                return true;
+            }
+            tags >>= 4;
+        }
+        lengths > TOUCHING_SHAPES as u32
     }
 
     /// By how much the tag changes at each boundary, a nibble each.
@@ -77,20 +110,33 @@ impl Few {
 
     /// Every other run is of tag 0.
     pub(super) fn alternates(&self) -> bool {
-        let zeroes = if self.zero_first() { self.tags } else { self.tags >> 4 };
-        zeroes & 0x0f0f_0f0f_0f0f_0f0f == 0
+        alternate(self.tags)
     }
 }
 
-/// The form of a page of few runs. `None` for others, and for those that may be shorter as cells than
-/// as a list: every other run of tag 0, or a page of several blocks.
+/// True if every other of these tags is 0; one differs from the next.
+fn alternate(tags: u64) -> bool {
+    tags & LOWER == 0 || tags >> 4 & LOWER == 0
+}
+
+/// The form of a page of few runs, or of runs in no order of which most of the bytes would be kept.
+/// `None` for others, and for those that may be shorter as cells than as a list: every other run of
+/// tag 0, or a page of several blocks.
 #[inline(always)]
 pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
-    let few = Few::read::<P>(source)?;
-    match inline::pack::<P>(&few) {
-        Some(code) => Some(Short::Inline(code)),
-        None => (P::SHIFT == 12 && !few.alternates()).then_some(Short::List(List(few))),
+    let (few, all) = Few::read::<P>(source);
+    if all {
+        if let Some(code) = inline::pack::<P>(&few) {
+            return Some(Short::Inline(code));
+        }
     }
+    if P::SHIFT != 12 || few.alternates() {
+        return None;
+    }
+    if all {
+        return Some(Short::List(List(few)));
+    }
+    (few.is_irregular() && count_runs(source, 0) > HALF).then_some(Short::Raw)
 }
 
 /// The runs of a block as a list ([`super::block`]), a nibble for each.
@@ -103,7 +149,7 @@ impl List {
         self.0.len.wrapping_add(tags).wrapping_add(HEAD)
     }
 
-    /// Writes it to `out`, and zeroes behind it; what does not fit is left out.
+    /// Writes as much of it as fits `out`, and zeroes behind it, so far as three bytes.
     #[inline(always)]
     pub(crate) fn write(&self, out: &mut [u8]) {
         let Self(few) = self;

@@ -33,7 +33,9 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
         (Some(Short::List(_)), ..) | (None, Form::Bytes(_), Format::List) => 2,
         (None, Form::Bytes(_), Format::Bitmap) => 3,
         (None, Form::Bytes(_), Format::Cells) => 4,
-        (None, Form::Bytes(_), Format::One | Format::Raw) | (None, Form::Raw, _) => 5,
+        (Some(Short::Raw), ..)
+        | (None, Form::Bytes(_), Format::One | Format::Raw)
+        | (None, Form::Raw, _) => 5,
     };
     let bytes = [one, inline, costs.list, costs.bitmap, costs.cells, Some(raw)];
     Choice { bytes, chosen }

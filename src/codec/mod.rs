@@ -74,8 +74,10 @@ impl<P: PageSize> Encoder<P> {
     /// Reads the tags and chooses a form.
     #[inline(always)]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
-        let mut len = 0usize;
-        for number in 0..Self::BLOCKS {
+        self.block.read(source, 0);
+        self.layout.choose(&self.block);
+        let mut len = self.layout.len();
+        for number in 1..Self::BLOCKS {
             self.look_at(source, number);
             len = len.saturating_add(self.layout.len());
         }

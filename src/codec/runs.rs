@@ -3,13 +3,13 @@
 use super::{
     bits::{Reader, Writer},
     block::{BITMAP, Block, LIST, QUARTERS},
-    canvas::{Blocks, Changes},
+    canvas::{Blocks, Canvas, Changes, pattern},
     layout::Layout,
     packed::{Held, Runs, Unpacker},
 };
 use crate::{
     error::{Error, Result},
-    tags::TagSink,
+    tags::{GRANULES_PER_WORD, TagSink},
 };
 
 /// Bytes of a bitmap.
@@ -57,38 +57,39 @@ pub(super) fn decode_list(
 ) -> Result<usize> {
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
-    let head = usize::from(len).wrapping_add(2);
-    if flags == 0 && len < 16 {
-        return decode_short(blocks, starts, bytes, head);
-    }
-    let mut runs = behind(bytes, head, flags)?;
-    let mut deltas = Held::default();
-    let mut changes = Changes::none();
+    let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
+    let mut changes = Held::default();
+    let mut canvas = Canvas::new(blocks);
     if flags & ZERO_FIRST == 0 {
-        changes.add(0, deltas.next(|| runs.sixteen_changes()));
+        canvas.change_here(0, pattern(changes.next(|| runs.sixteen_changes())));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        changes.add(at.into(), deltas.next(|| runs.sixteen_changes()));
+        canvas.change(at.into(), pattern(changes.next(|| runs.sixteen_changes())));
         before = at;
     }
-    blocks.put_changes(&changes);
-    runs.finish(deltas.left())
+    canvas.finish();
+    runs.finish(changes.left())
 }
 
-/// A list of sixteen runs at most, each of which has its tag behind the first `head` bytes.
-#[inline(always)]
-fn decode_short(
+/// True if the tags of a list fit a word.
+pub(super) fn is_short(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|len| *len < 16)
+}
+
+/// Decodes a list that [`is_short`] and has a tag for each run.
+#[inline(never)]
+pub(super) fn decode_short(
     blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    starts: &[u8],
     bytes: &[u8],
-    head: usize,
 ) -> Result<usize> {
-    let end = starts.len().wrapping_add(2) >> 1;
-    let end = end.wrapping_add(head);
+    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
+    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+    let head = usize::from(len).wrapping_add(2);
+    let end = head.wrapping_add(head >> 1);
     if end > bytes.len() {
         return Err(Error::Invalid);
     }
@@ -122,22 +123,24 @@ pub(super) fn decode_bitmap(
         return Err(Error::Invalid);
     }
     let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
-    let mut deltas = Held::default();
-    let mut changes = Changes::none();
+    let mut changes = Held::default();
+    let mut canvas = Canvas::new(blocks);
     // The first granule begins a run like any other, if that has a tag.
-    let mut first = u64::from(flags & ZERO_FIRST == 0);
-    for (bits, base) in bitmap.chunks_exact(8).zip((0usize..).step_by(64)) {
+    let mut first = u32::from(flags & ZERO_FIRST == 0);
+    for bits in bitmap.chunks_exact(GRANULES_PER_WORD / 8) {
         let bits = bits.first_chunk().copied().unwrap_or_default();
-        let mut rest = u64::from_le_bytes(bits) | first;
+        let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
         while rest != 0 {
-            let at = base | rest.trailing_zeros() as usize;
-            changes.add(at, deltas.next(|| runs.sixteen_changes()));
+            canvas.change_here(
+                rest.trailing_zeros() as usize,
+                pattern(changes.next(|| runs.sixteen_changes())),
+            );
             rest &= rest.wrapping_sub(1);
         }
+        canvas.next_word();
     }
-    blocks.put_changes(&changes);
-    runs.finish(deltas.left())
+    runs.finish(changes.left())
 }
 
 /// The runs whose tags are behind the first `head` bytes.

@@ -10,14 +10,10 @@ fn round_trip<P: PageSize>(words: &[u64]) -> usize {
 }
 
 fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
-    let mut encoder = Encoder::<P>::new();
     let mut out = vec![!0u64; P::WORDS];
-    let bytes = match encoder.read(words) {
-        Form::Inline(code) => {
-            decode_inline::<P>(code, out.as_mut_slice());
-            assert_eq!(out, words);
-            0
-        }
+    // Every page has blocks, whatever else it may be kept as.
+    let mut encoder = Encoder::<P>::new();
+    let blocks = match encoder.read(words) {
         Form::Bytes(len) => {
             assert!(len < P::TAG_BYTES);
             let mut bytes = vec![0xa5; len + 5];
@@ -26,14 +22,36 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             assert_eq!(decode_bytes::<P>(&bytes, out.as_mut_slice(), true), Ok(len));
             assert_eq!(out, words);
             assert_eq!(encoder.write(words, &mut bytes[..len - 1]), None);
-            len
+            bytes[..len].to_vec()
         }
-        Form::Raw => P::TAG_BYTES,
+        Form::Raw => vec![0; P::TAG_BYTES],
+    };
+    let bytes = match encode_short::<P>(words) {
+        Some(Short::Inline(code)) => {
+            out.fill(!0);
+            decode_inline::<P>(code, out.as_mut_slice());
+            assert_eq!(out, words);
+            0
+        }
+        // What the long way round would have made of it.
+        Some(Short::List(list)) => {
+            let mut bytes = vec![0xa5; list.len() + 3];
+            list.write(&mut bytes);
+            assert_eq!(bytes[list.len()..], [0; 3]);
+            assert_eq!(bytes[..list.len()], blocks);
+            list.len()
+        }
+        // Less than half would have been saved.
+        Some(Short::Raw) => {
+            assert!(blocks.len() > P::TAG_BYTES / 2, "{} bytes", blocks.len());
+            P::TAG_BYTES
+        }
+        None => blocks.len(),
     };
     let mut wire = vec![0x5a; P::TAG_BYTES + 4];
     let len = encode::<P>(words, &mut wire).unwrap();
     assert!(len <= encoded_max::<P>());
-    let mut out = vec![!0u64; P::WORDS];
+    out.fill(!0);
     assert_eq!(decode::<P>(&wire, out.as_mut_slice()), Ok(len));
     assert_eq!(out, words);
     assert_eq!(decode::<P>(&wire[..len], out.as_mut_slice()), Ok(len));

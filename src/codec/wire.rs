@@ -33,24 +33,40 @@ pub const fn encoded_max<P: PageSize>() -> usize {
 /// Any; allocates nothing.
 pub fn encode<P: PageSize>(source: &(impl TagSource + ?Sized), buf: &mut [u8]) -> Option<usize> {
     let (first, rest) = buf.split_first_mut()?;
-    let len = match encode_short::<P>(source) {
-        Some(Short::Inline(code)) if code.bits() < 16 => {
-            *first = ONE_TAG | code.bits() as u8;
-            0
-        }
-        Some(Short::Inline(code)) => {
-            *first = INLINE;
-            *rest.first_chunk_mut()? = code.bits().to_le_bytes();
-            size_of::<u64>()
-        }
-        Some(Short::List(list)) => {
-            *first = BLOCKS;
-            list.write(rest.get_mut(..list.len())?);
-            list.len()
-        }
+    let len = match write_short::<P>(source, first, rest) {
+        Some(len) => len,
         None => encode_long::<P>(source, first, rest)?,
     };
     len.checked_add(1)
+}
+
+/// Encodes a page that is [`Short`]; returns the bytes behind the first. `None` for others, and for what
+/// does not fit.
+// Apart: what it has on the stack is not needed longer.
+#[inline(never)]
+fn write_short<P: PageSize>(
+    source: &(impl TagSource + ?Sized),
+    first: &mut u8,
+    rest: &mut [u8],
+) -> Option<usize> {
+    match encode_short::<P>(source)? {
+        Short::Inline(code) if code.bits() < 16 => {
+            *first = ONE_TAG | code.bits() as u8;
+            Some(0)
+        }
+        Short::Inline(code) => {
+            *first = INLINE;
+            *rest.first_chunk_mut()? = code.bits().to_le_bytes();
+            Some(size_of::<u64>())
+        }
+        Short::List(list) => {
+            *first = BLOCKS;
+            list.write(rest.get_mut(..list.len())?);
+            Some(list.len())
+        }
+        // On a wire bytes count for more than what they cost.
+        Short::Raw => None,
+    }
 }
 
 /// Encodes a page that is not [`Short`]; returns the bytes behind the first.

@@ -20,7 +20,7 @@ const SAME_ZEROES: u8 = 0x20;
 /// Shapes of cells in one block. Twice as many were measured to save a hundredth of a byte a page, and take stack.
 const SHAPES: usize = 8;
 /// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
-const TOUCHING_SHAPES: usize = 3;
+pub(super) const TOUCHING_SHAPES: usize = 3;
 /// Boundaries where runs touch of which a list is hardly longer than cells, and sooner made.
 const LISTED: usize = 12;
 /// The most granules that a first cell can have before the block.
