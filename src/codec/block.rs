@@ -302,7 +302,7 @@ pub(super) fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usi
 }
 
 /// The lowest bit of each granule, set where its tag is not 0.
-fn nonzero_granules(word: u64) -> u64 {
+pub(super) fn nonzero_granules(word: u64) -> u64 {
     let halves = word | word >> 2;
     (halves | halves >> 1) & ALL_GRANULES
 }

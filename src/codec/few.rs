@@ -2,7 +2,7 @@
 
 use super::{
     ALL_GRANULES,
-    block::{LIST, count_runs},
+    block::{LIST, count_runs, nonzero_granules},
     cells::TOUCHING_SHAPES,
     inline::{self, InlineCode},
 };
@@ -10,6 +10,8 @@ use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
 
 /// The most boundaries of a page of few runs.
 pub(super) const BOUNDARIES: usize = 12;
+/// The most boundaries in the first word of a page that is going to have few, where none of them touch.
+const FIRST: u64 = 2;
 /// Runs of which a bitmap takes half of what the tags take as they are.
 const HALF: usize = 64;
 /// The lower half of every byte.
@@ -38,7 +40,7 @@ pub(crate) enum Short {
 
 impl Few {
     /// Reads a page, once. The first runs of it, and false, where it has more than are counted here, or
-    /// where every other of them is of tag 0 and the first words have so many that it is going to.
+    /// is going to by what its first words have.
     #[inline(always)]
     fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> (Self, bool) {
         let first = source.word(0) & 15;
@@ -66,7 +68,8 @@ impl Few {
                 fill = tag.wrapping_mul(ALL_GRANULES);
                 differs = (word ^ fill) >> shift << shift;
             }
-            if len > index.wrapping_add(4) && alternate(tags) {
+            // More than six of those are no few.
+            if len > index.wrapping_add(4).min(6) && alternate(tags) {
                 all = false;
                 break;
             }
@@ -124,6 +127,19 @@ fn alternate(tags: u64) -> bool {
 /// tag 0, or a page of several blocks.
 #[inline(always)]
 pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
+    if P::SHIFT == 12 {
+        let word = source.word(0);
+        let starts = nonzero_granules(word ^ (word << 4 | word & 15));
+        let tagged = nonzero_granules(word);
+        let touching = starts & tagged & tagged << 4;
+        // A run of one granule that touches the one before and the one behind: no cell is so short.
+        if touching & starts >> 4 != 0 && count_runs(source, 0) > HALF {
+            return Some(Short::Raw);
+        }
+        if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
+            return None;
+        }
+    }
     let (few, all) = Few::read::<P>(source);
     if all {
         if let Some(code) = inline::pack::<P>(&few) {

@@ -34,39 +34,46 @@ pub const fn encoded_max<P: PageSize>() -> usize {
 pub fn encode<P: PageSize>(source: &(impl TagSource + ?Sized), buf: &mut [u8]) -> Option<usize> {
     let (first, rest) = buf.split_first_mut()?;
     let len = match write_short::<P>(source, first, rest) {
-        Some(len) => len,
-        None => encode_long::<P>(source, first, rest)?,
+        Ok(written) => written?,
+        Err(Long) => encode_long::<P>(source, first, rest)?,
     };
     len.checked_add(1)
 }
 
-/// Encodes a page that is [`Short`]; returns the bytes behind the first. `None` for others, and for what
-/// does not fit.
+/// A page that is not [`Short`].
+struct Long;
+
+/// Encodes a page that is [`Short`]; returns the bytes behind the first, `None` where they do not fit.
 // Apart: what it has on the stack is not needed longer.
 #[inline(never)]
 fn write_short<P: PageSize>(
     source: &(impl TagSource + ?Sized),
     first: &mut u8,
     rest: &mut [u8],
-) -> Option<usize> {
-    match encode_short::<P>(source)? {
-        Short::Inline(code) if code.bits() < 16 => {
+) -> core::result::Result<Option<usize>, Long> {
+    let written = match encode_short::<P>(source) {
+        Some(Short::Inline(code)) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             Some(0)
         }
-        Short::Inline(code) => {
+        Some(Short::Inline(code)) => {
             *first = INLINE;
-            *rest.first_chunk_mut()? = code.bits().to_le_bytes();
-            Some(size_of::<u64>())
+            rest.first_chunk_mut().map(|bytes| {
+                *bytes = code.bits().to_le_bytes();
+                size_of::<u64>()
+            })
         }
-        Short::List(list) => {
+        Some(Short::List(list)) => {
             *first = BLOCKS;
-            list.write(rest.get_mut(..list.len())?);
-            Some(list.len())
+            rest.get_mut(..list.len()).map(|bytes| {
+                list.write(bytes);
+                list.len()
+            })
         }
         // On a wire bytes count for more than what they cost.
-        Short::Raw => None,
-    }
+        Some(Short::Raw) | None => return Err(Long),
+    };
+    Ok(written)
 }
 
 /// Encodes a page that is not [`Short`]; returns the bytes behind the first.
