@@ -146,9 +146,11 @@ impl<H: Host> Node<H> {
     /// True if this is the node above the leaf of `position`; holds as long as a leaf of it is
     /// locked, which the caller has done.
     pub(super) fn still_above(&self, position: u64) -> bool {
-        // Relaxed: the key changes while no leaf is linked, or before one can be locked; and a leaf
-        // was linked with Release, and locked with Acquire, behind all keys from before.
-        self.key.load(Ordering::Relaxed) == key(1, position)
+        // No older key is seen: it changes while no leaf is linked, or before one can be locked, and a
+        // leaf was linked with Release, and locked with Acquire, behind all keys from before. Acquire:
+        // a leaf may be locked before the chain it lies in was linked. Who finds the key finds the
+        // way to it from the top, too, and changes nothing of it before that was written.
+        self.key.load(Ordering::Acquire) == key(1, position)
     }
 
     /// The child that leads to `position` from a node of `level`.

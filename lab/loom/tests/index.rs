@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use mteswap::{
-    entry::{SwapEntry, SwapType},
+    entry::{EntryRange, SwapEntry, SwapType},
     host::AllocFlags,
     store::TagStore,
     tags::Page4K,
@@ -48,9 +48,19 @@ fn restored(store: &Store, at: SwapEntry) -> Option<Tags> {
 /// Twice, so that each of the two begins once: loom notes the last access to an atomic only, and
 /// sees no need to try a write before a read if the writer, too, has read in between.
 fn at_once(before: fn(&Store), bodies: [fn(&Store); 2], after: fn(&Store)) {
+    with_preemptions(3, before, bodies, after);
+}
+
+/// As [`at_once`], for bodies that are too long for as many preemptions.
+fn with_preemptions(
+    most: usize,
+    before: fn(&Store),
+    bodies: [fn(&Store); 2],
+    after: fn(&Store),
+) {
     let [one, two] = bodies;
     for [mine, other] in [[one, two], [two, one]] {
-        explore(Some(3), move || {
+        explore(Some(most), move || {
             let host = LoomHost::new();
             let store = Arc::new(Store::new(host.clone()));
             before(&store);
@@ -212,6 +222,54 @@ fn tag_13_a_save_that_grows_the_tree_beside_the_death_of_what_it_grows_over_keep
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
+fn tag_14_a_save_into_a_node_that_is_planted_again_is_found_from_the_top() {
+    // The node dies and is the same stretch's once more: who knew it from before locks its leaf as
+    // soon as it lies there, maybe before the tree has its top, which a range is walked from.
+    with_preemptions(
+        1,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                save(store, entry(1, 1), &INLINE);
+                store.invalidate_range(EntryRange::new(entry(1, 1), 1).unwrap());
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(1, 0), &INLINE);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+            assert_eq!(restored(store, entry(1, 1)), None);
+        },
+    );
+}
+
+#[test]
+fn tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it() {
+    // What was the top dies, lies among unused nodes, linked to one of them, and is the top again.
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 4096), &INLINE);
+            save(store, entry(2, 0), &INLINE);
+        },
+        [
+            |store| store.invalidate(entry(1, 4096)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                store.invalidate(entry(2, 0));
+                save(store, entry(1, 4096 + 1), &INLINE);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 4096 + 1)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
         },
     );
 }
