@@ -275,6 +275,124 @@ fn tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it() {
 }
 
 #[test]
+fn tag_14_leaves_linked_below_a_node_that_dies_or_not_are_found() {
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                save(store, entry(1, 64), &INLINE);
+                assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                assert_eq!(restored(store, entry(1, 0)), None);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
+    // All share a place of the hints. The second node is the first one's, used again.
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        1,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(4, 0), &INLINE);
+        },
+        [
+            |store| {
+                assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+                assert!(restored(store, entry(4, 0)).is_none_or(|tags| tags == INLINE));
+                assert!(restored(store, entry(5, 0)).is_none_or(|tags| tags == OTHER));
+            },
+            |store| {
+                store.invalidate(entry(4, 0));
+                save(store, entry(5, 0), &OTHER);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+            assert_eq!(restored(store, entry(4, 0)), None);
+            assert_eq!(restored(store, entry(5, 0)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
+    // They died with the record that is looked for, and hold back others for a moment.
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        1,
+        |store| {
+            // A wide leaf, as those that words are staged in.
+            save(store, entry(1, 0), &PAYLOAD);
+            save(store, entry(1, 0), &INLINE);
+        },
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                let range = EntryRange::new(entry(2, 0), 2).unwrap();
+                store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(2, 1)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_10_a_folio_beside_the_end_of_its_leaf_is_saved_whole() {
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 2), &INLINE),
+        [
+            |store| {
+                let range = EntryRange::new(entry(1, 0), 2).unwrap();
+                store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
+                assert_eq!(restored(store, entry(1, 1)), Some(OTHER));
+            },
+            |store| store.invalidate(entry(1, 2)),
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(OTHER));
+            assert_eq!(restored(store, entry(1, 1)), Some(OTHER));
+            assert_eq!(store.stats().entries, 2);
+        },
+    );
+}
+
+#[test]
+fn tag_8_a_range_beside_a_save_to_a_tree_that_grows_drops_its_own_alone() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| store.invalidate_range(EntryRange::new(entry(1, 0), 64).unwrap()),
+            |store| {
+                save(store, entry(1, 4096), &INLINE);
+                let mut tags = [0_u64; 16];
+                assert_eq!(store.next(entry(1, 1), &mut tags), Some(entry(1, 4096)));
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
 fn tag_2_two_saves_of_one_entry_leave_one_record() {
     at_once(
         |_| {},
