@@ -296,6 +296,90 @@ fn tag_14_leaves_linked_below_a_node_that_dies_or_not_are_found() {
 }
 
 #[test]
+fn tag_14_a_leaf_linked_below_a_node_that_is_planted_again_counts() {
+    // Two nodes change places each time, so that what was the top is the top the second time.
+    with_preemptions(
+        1,
+        |store| save(store, entry(1, 4096), &INLINE),
+        [
+            |store| save(store, entry(1, 2 * 4096), &INLINE),
+            |store| {
+                for _ in 0..2 {
+                    store.invalidate(entry(1, 4096));
+                    save(store, entry(1, 4096), &INLINE);
+                }
+            },
+        ],
+        |store| {
+            store.invalidate(entry(1, 4096));
+            assert_eq!(restored(store, entry(1, 2 * 4096)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_a_hint_led_to_in_a_node_planted_again_is_found_from_the_top() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                if restored(store, entry(1, 1)).is_some() {
+                    let mut tags = [0_u64; 16];
+                    assert_eq!(store.next(entry(1, 1), &mut tags), Some(entry(1, 1)));
+                }
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(1, 1), &INLINE);
+            },
+        ],
+        |_| {},
+    );
+}
+
+#[test]
+fn tag_13_restore_beside_a_tree_that_sinks_and_grows_again_finds_its_record() {
+    // Two nodes change places each time, so that what was the top is the top the second time.
+    with_preemptions(
+        1,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 4096), &INLINE);
+            // Takes the place in the hints of what is looked for, which is walked to.
+            save(store, entry(4, 0), &INLINE);
+        },
+        [
+            |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+            |store| {
+                for _ in 0..2 {
+                    store.invalidate(entry(1, 4096));
+                    save(store, entry(1, 4096), &INLINE);
+                }
+            },
+        ],
+        |_| {},
+    );
+}
+
+#[test]
+fn tag_14_records_that_come_to_a_new_leaf_at_once_are_counted() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| save(store, entry(1, 64), &INLINE),
+            |store| save(store, entry(1, 65), &INLINE),
+        ],
+        |store| {
+            store.invalidate(entry(1, 64));
+            assert_eq!(restored(store, entry(1, 65)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
 fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
     // All share a place of the hints. The second node is the first one's, used again.
     const OTHER: Tags = [0x5555_5555_5555_5555; 16];
