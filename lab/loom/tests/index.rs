@@ -159,6 +159,26 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
+fn tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else() {
+    // The node stays, for another leaf.
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 64), &INLINE);
+        },
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(2, 0), &[0x5555_5555_5555_5555; 16]);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), None),
+    );
+}
+
+#[test]
 fn tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held() {
     // The narrow leaf goes back to the pool, and comes out of it for another type.
     at_once(
@@ -551,5 +571,27 @@ fn tag_16_a_record_that_moves_is_never_gone_for_good() {
             },
         ],
         |store| assert_eq!(restored(store, entry(1, 1)), Some(INLINE)),
+    );
+}
+
+#[test]
+fn tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one() {
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 128), &INLINE);
+        },
+        [
+            |store| {
+                let flags = AllocFlags::MAY_SLEEP;
+                store.move_record(entry(1, 0), entry(1, 64), flags).unwrap();
+            },
+            |store| {
+                let found = restored(store, entry(1, 0)).or_else(|| restored(store, entry(1, 64)));
+                assert_eq!(found, Some(INLINE));
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 64)), Some(INLINE)),
     );
 }
