@@ -2,7 +2,7 @@
 
 #![cfg(feature = "loom")]
 
-use std::sync::Arc;
+use std::{mem::ManuallyDrop, sync::Arc};
 
 use loom::thread;
 use mteswap::{
@@ -62,14 +62,15 @@ fn with_preemptions(
     for [mine, other] in [[one, two], [two, one]] {
         explore(Some(most), move || {
             let host = LoomHost::new();
-            let store = Arc::new(Store::new(host.clone()));
+            // After a panic it is left as it is: to drop it is to walk it.
+            let store = ManuallyDrop::new(Arc::new(Store::new(host.clone())));
             before(&store);
             let shared = Arc::clone(&store);
             let other = thread::spawn(move || other(&shared));
             mine(&store);
             other.join().unwrap();
             after(&store);
-            drop(store);
+            drop(ManuallyDrop::into_inner(store));
             assert_eq!(host.held(), 0, "every byte is back at the host");
             assert_eq!(host.warnings(), 0);
         });
