@@ -32,12 +32,15 @@ use shuttle::thread;
 type Store = TagStore<Stingy, Page4K>;
 type Tags = [u64; 16];
 
-const THREADS: u64 = 3;
-const STEPS: usize = 12;
+/// Two to so many.
+const THREADS_MAX: u64 = 4;
+/// Of all threads of a schedule.
+const STEPS: u64 = 36;
 
 /// In its lowest leaf, beside it, and where it has to grow by one node and by several; from each
-/// on, every thread has a slot of its own, and every place has leaves beside it.
-const OFFSETS: [u64; 5] = [0, 64, 4096, 4096 + 64, 1 << 24];
+/// on, every thread has a slot of its own, and every place has leaves beside it. A schedule has
+/// some of them: on few, what dies is soon in its old place again.
+const OFFSETS: [u64; 6] = [0, 64, 4096, 4096 + 64, 3 * 4096, 1 << 24];
 /// Where the threads' folios are, one behind the other: the first lies in two leaves.
 const FOLIOS: u64 = 8192 + 61;
 const FOLIO: u64 = 6;
@@ -112,11 +115,32 @@ fn everyones() -> SwapType {
     SwapType::new(31).unwrap()
 }
 
-/// Does at random what users of a store do, with entries of its own.
+/// What each page's tags begin with, times its number.
+const PAGE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Tags of page `number` that are like no other's.
+fn payload(number: u64) -> Tags {
+    std::array::from_fn(|i| PAGE.wrapping_mul(number * 16 + i as u64))
+}
+
+/// True if these are the tags of one page, whole, and of a page of `thread`, where they tell.
+fn are_of(tags: &Tags, thread: u64) -> bool {
+    let first = tags[0];
+    if tags.iter().all(|word| *word == first) {
+        return first % 0x1111_1111_1111_1111 == 0;
+    }
+    (thread..(STEPS + 1) * FOLIO * THREADS_MAX)
+        .step_by(THREADS_MAX as usize)
+        .any(|number| payload(number) == *tags)
+}
+
+/// Does at random what users of a store do, with entries of its own, and looks at others'.
 struct Worker {
     store: Arc<Store>,
     seed: u64,
     thread: u64,
+    threads: u64,
+    offsets: Arc<[u64]>,
     random: SmallRng,
     /// Pages that got tags.
     pages: u64,
@@ -128,15 +152,19 @@ impl Worker {
     /// Tags of one more page: one tag, which lies in its slot, or a payload, which is like no other.
     fn tags(&mut self) -> Tags {
         self.pages += 1;
-        let number = self.pages * THREADS + self.thread;
+        let number = self.pages * THREADS_MAX + self.thread;
         if self.random.random_bool(0.5) {
             return [(number % 15 + 1) * 0x1111_1111_1111_1111; 16];
         }
-        std::array::from_fn(|i| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number * 16 + i as u64))
+        payload(number)
+    }
+
+    fn offset(&mut self) -> u64 {
+        self.offsets[self.random.random_range(0..self.offsets.len())]
     }
 
     fn entry(&mut self) -> SwapEntry {
-        let offset = OFFSETS[self.random.random_range(0..OFFSETS.len())] + self.thread;
+        let offset = self.offset() + self.thread;
         match self.random.random_range(0..9) {
             0 => self.folio().first(),
             1 => entry(own(self.thread), offset),
@@ -168,7 +196,7 @@ impl Worker {
 
     fn step(&mut self) {
         let at = self.entry();
-        match self.random.random_range(0..17) {
+        match self.random.random_range(0..20) {
             0..6 => {
                 let tags = self.tags();
                 if self.done(self.store.save(at, &tags, AllocFlags::empty())) {
@@ -218,19 +246,51 @@ impl Worker {
                 self.mine.retain(|at, _| at.swap_type() != ty);
             }
             14 => {
-                let offset = OFFSETS[self.random.random_range(0..OFFSETS.len())];
+                let offset = self.offset();
                 let nr = if self.random.random_bool(0.5) { 4096 } else { 64 };
                 self.store
                     .invalidate_range(EntryRange::new(entry(everyones(), offset), nr).unwrap());
             }
             15 => self.store.invalidate_area(everyones()),
-            _ => {
+            16 => {
                 let nr = self.random.random_range(0..3);
                 self.done(self.store.reserve(nr));
             }
+            17 => self.next(at),
+            18 => self.look_at_another(),
+            _ => self.drop_in_leaf(at),
         }
         let at = self.entry();
         self.check(at);
+    }
+
+    /// What comes next is no further than the next of its own, and is what that holds.
+    fn next(&self, at: SwapEntry) {
+        let mut tags = [0; 16];
+        let next = self.store.next(at, &mut tags);
+        let stays = |at: &SwapEntry| at.swap_type() != everyones();
+        let mine = self.mine.range(at..).find(|(at, _)| stays(at)).map(|(at, _)| *at);
+        assert!(mine.is_none_or(|mine| next.is_some_and(|next| next <= mine)), "{at:?}: {next:?}");
+        if let Some(known) = next.and_then(|next| self.mine.get(&next)) {
+            assert_eq!(tags, *known, "{next:?} in schedule {}", self.seed);
+        }
+    }
+
+    /// Another's entry holds nothing, or tags that its owner gave it.
+    fn look_at_another(&mut self) {
+        let owner = self.random.random_range(0..self.threads);
+        let ty = if self.random.random_bool(0.7) { shared() } else { own(owner) };
+        let at = entry(ty, self.offset() + owner);
+        let mut tags = [0; 16];
+        if self.store.restore(at, &mut tags) {
+            assert!(are_of(&tags, owner), "{at:?} in schedule {}: {tags:x?}", self.seed);
+        }
+    }
+
+    /// Drops its own record by a range, which no hint leads to.
+    fn drop_in_leaf(&mut self, at: SwapEntry) {
+        self.store.invalidate_range(EntryRange::new(at, 1).unwrap());
+        self.mine.remove(&at);
     }
 
     fn check(&self, at: SwapEntry) {
@@ -242,7 +302,7 @@ impl Worker {
     }
 
     fn run(mut self) {
-        (0..STEPS).for_each(|_| self.step());
+        (0..STEPS / self.threads).for_each(|_| self.step());
         for at in self.mine.keys().copied().collect::<Vec<_>>() {
             self.check(at);
             self.store.invalidate(at);
@@ -254,12 +314,19 @@ impl Worker {
 fn run(seed: u64) {
     let host = Stingy::new(seed);
     let store = Arc::new(Store::new(host.clone()));
-    let threads: Vec<_> = (0..THREADS)
+    let mut random = SmallRng::seed_from_u64(seed);
+    let threads = random.random_range(2..=THREADS_MAX);
+    let wanted = random.random_range(1..=OFFSETS.len());
+    let offsets: Arc<[u64]> =
+        (0..wanted).map(|_| OFFSETS[random.random_range(0..OFFSETS.len())]).collect();
+    let threads: Vec<_> = (0..threads)
         .map(|thread| Worker {
             store: Arc::clone(&store),
             seed,
             thread,
-            random: SmallRng::seed_from_u64(seed * THREADS + thread),
+            threads,
+            offsets: Arc::clone(&offsets),
+            random: SmallRng::seed_from_u64(seed * THREADS_MAX + thread),
             pages: 0,
             mine: BTreeMap::new(),
         })
@@ -288,7 +355,7 @@ fn tag_13_tag_14_threads_on_few_leaves_lose_and_mix_nothing_in_any_schedule() {
     let explored = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&explored);
     let wanted = schedules();
-    schedule::explore(wanted.clone(), move |seed| {
+    schedule::explore_with_stalls(wanted.clone(), move |seed| {
         run(seed);
         count.fetch_add(1, SeqCst);
         true

@@ -107,9 +107,10 @@ impl Child {
 /// - While in a tree, `key` names the position; otherwise it is [`NO_KEY`]. It is set
 ///   after the node was linked and taken away before the node is unlinked, both under
 ///   the parent's lock.
-/// - `version` grows after a child was unlinked, and before that child's memory, or
-///   this node's, is used for anything else. Where a child gets another place, it grows before
-///   the child goes: the null it leaves says nothing of the positions below.
+/// - `version` grows after a leaf was unlinked, and once this node has lost its key, before that
+///   leaf's memory, or this node's, is used for anything else. A child that is a node has its own
+///   to tell. Where a child gets another place, it grows before the child goes: the null it leaves
+///   says nothing of the positions below.
 /// - A child word turns from null to a child only under `state`; back to null only
 ///   under `state` and, for a leaf, by whoever has it locked.
 /// - While a leaf is locked, the child may become another leaf with the same words; the
@@ -146,9 +147,11 @@ impl<H: Host> Node<H> {
     /// True if this is the node above the leaf of `position`; holds as long as a leaf of it is
     /// locked, which the caller has done.
     pub(super) fn still_above(&self, position: u64) -> bool {
-        // Relaxed: the key changes while no leaf is linked, or before one can be locked; and a leaf
-        // was linked with Release, and locked with Acquire, behind all keys from before.
-        self.key.load(Ordering::Relaxed) == key(1, position)
+        // No older key is seen: it changes while no leaf is linked, or before one can be locked, and a
+        // leaf was linked with Release, and locked with Acquire, behind all keys from before. Acquire:
+        // a leaf may be locked before the chain it lies in was linked. Who finds the key finds the
+        // way to it from the top, too, and changes nothing of it before that was written.
+        self.key.load(Ordering::Acquire) == key(1, position)
     }
 
     /// The child that leads to `position` from a node of `level`.

@@ -80,15 +80,20 @@ impl<H: Host> Index<H> {
         let tree = self.root(position);
         while let Some((top, level)) = tree.load_top(&self.memory) {
             let state = top.state.lock(self.host());
-            let lowest = Child(top.child(level, 0).load(Ordering::Acquire));
-            let Some(lowest) = lowest.node().filter(|_| level > 1 && top.children() == 1) else {
+            // A look first, for want of which all would meet at the root's lock. Until `top` is known
+            // to be the top it may be anything, an unused node with its pool's link for a child.
+            if level < 2 || top.children() != 1 {
                 return;
-            };
+            }
             let root = tree.lock.lock(self.host());
-            // Until here `top` may have been anything; from here it is the top.
             if !tree.is_top(&self.memory, top, level) {
                 return;
             }
+            // With both locks it stays the top, and keeps its children.
+            let lowest = Child(top.child(level, 0).load(Ordering::Acquire));
+            let Some(lowest) = lowest.node().filter(|_| top.children() == 1) else {
+                return;
+            };
             let lowest = self.memory.node(lowest);
             // INVARIANT: no key before no link; parents change under the lock of the
             // place the node is linked from, both the old one and the new.

@@ -2,11 +2,11 @@
 
 #![cfg(feature = "loom")]
 
-use std::sync::Arc;
+use std::{mem::ManuallyDrop, sync::Arc};
 
 use loom::thread;
 use mteswap::{
-    entry::{SwapEntry, SwapType},
+    entry::{EntryRange, SwapEntry, SwapType},
     host::AllocFlags,
     store::TagStore,
     tags::Page4K,
@@ -48,18 +48,29 @@ fn restored(store: &Store, at: SwapEntry) -> Option<Tags> {
 /// Twice, so that each of the two begins once: loom notes the last access to an atomic only, and
 /// sees no need to try a write before a read if the writer, too, has read in between.
 fn at_once(before: fn(&Store), bodies: [fn(&Store); 2], after: fn(&Store)) {
+    with_preemptions(3, before, bodies, after);
+}
+
+/// As [`at_once`], for bodies that are too long for as many preemptions.
+fn with_preemptions(
+    most: usize,
+    before: fn(&Store),
+    bodies: [fn(&Store); 2],
+    after: fn(&Store),
+) {
     let [one, two] = bodies;
     for [mine, other] in [[one, two], [two, one]] {
-        explore(Some(3), move || {
+        explore(Some(most), move || {
             let host = LoomHost::new();
-            let store = Arc::new(Store::new(host.clone()));
+            // After a panic it is left as it is: to drop it is to walk it.
+            let store = ManuallyDrop::new(Arc::new(Store::new(host.clone())));
             before(&store);
             let shared = Arc::clone(&store);
             let other = thread::spawn(move || other(&shared));
             mine(&store);
             other.join().unwrap();
             after(&store);
-            drop(store);
+            drop(ManuallyDrop::into_inner(store));
             assert_eq!(host.held(), 0, "every byte is back at the host");
             assert_eq!(host.warnings(), 0);
         });
@@ -149,6 +160,26 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
+fn tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else() {
+    // The node stays, for another leaf.
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 64), &INLINE);
+        },
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(2, 0), &[0x5555_5555_5555_5555; 16]);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), None),
+    );
+}
+
+#[test]
 fn tag_13_a_leaf_that_widens_and_is_used_again_shows_a_reader_what_it_held() {
     // The narrow leaf goes back to the pool, and comes out of it for another type.
     at_once(
@@ -209,6 +240,256 @@ fn tag_13_a_save_that_grows_the_tree_beside_the_death_of_what_it_grows_over_keep
     at_once(
         |store| save(store, entry(1, 0), &INLINE),
         [|store| save(store, entry(1, 4096), &INLINE), |store| store.invalidate(entry(1, 0))],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
+fn tag_14_a_save_into_a_node_that_is_planted_again_is_found_from_the_top() {
+    // The node dies and is the same stretch's once more: who knew it from before locks its leaf as
+    // soon as it lies there, maybe before the tree has its top, which a range is walked from.
+    with_preemptions(
+        1,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                save(store, entry(1, 1), &INLINE);
+                store.invalidate_range(EntryRange::new(entry(1, 1), 1).unwrap());
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(1, 0), &INLINE);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+            assert_eq!(restored(store, entry(1, 1)), None);
+        },
+    );
+}
+
+#[test]
+fn tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it() {
+    // What was the top dies, lies among unused nodes, linked to one of them, and is the top again.
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 4096), &INLINE);
+            save(store, entry(2, 0), &INLINE);
+        },
+        [
+            |store| store.invalidate(entry(1, 4096)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                store.invalidate(entry(2, 0));
+                save(store, entry(1, 4096 + 1), &INLINE);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 4096 + 1)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_14_leaves_linked_below_a_node_that_dies_or_not_are_found() {
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                save(store, entry(1, 64), &INLINE);
+                assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                assert_eq!(restored(store, entry(1, 0)), None);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_14_a_leaf_linked_below_a_node_that_is_planted_again_counts() {
+    // Two nodes change places each time, so that what was the top is the top the second time.
+    with_preemptions(
+        1,
+        |store| save(store, entry(1, 4096), &INLINE),
+        [
+            |store| save(store, entry(1, 2 * 4096), &INLINE),
+            |store| {
+                for _ in 0..2 {
+                    store.invalidate(entry(1, 4096));
+                    save(store, entry(1, 4096), &INLINE);
+                }
+            },
+        ],
+        |store| {
+            store.invalidate(entry(1, 4096));
+            assert_eq!(restored(store, entry(1, 2 * 4096)), Some(INLINE));
+            assert_eq!(store.stats().entries, 1);
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_a_hint_led_to_in_a_node_planted_again_is_found_from_the_top() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| {
+                if restored(store, entry(1, 1)).is_some() {
+                    let mut tags = [0_u64; 16];
+                    assert_eq!(store.next(entry(1, 1), &mut tags), Some(entry(1, 1)));
+                }
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(1, 1), &INLINE);
+            },
+        ],
+        |_| {},
+    );
+}
+
+#[test]
+fn tag_13_restore_beside_a_tree_that_sinks_and_grows_again_finds_its_record() {
+    // Two nodes change places each time, so that what was the top is the top the second time.
+    with_preemptions(
+        1,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 4096), &INLINE);
+            // Takes the place in the hints of what is looked for, which is walked to.
+            save(store, entry(4, 0), &INLINE);
+        },
+        [
+            |store| assert_eq!(restored(store, entry(1, 0)), Some(INLINE)),
+            |store| {
+                for _ in 0..2 {
+                    store.invalidate(entry(1, 4096));
+                    save(store, entry(1, 4096), &INLINE);
+                }
+            },
+        ],
+        |_| {},
+    );
+}
+
+#[test]
+fn tag_14_records_that_come_to_a_new_leaf_at_once_are_counted() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| save(store, entry(1, 64), &INLINE),
+            |store| save(store, entry(1, 65), &INLINE),
+        ],
+        |store| {
+            store.invalidate(entry(1, 64));
+            assert_eq!(restored(store, entry(1, 65)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
+fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
+    // All share a place of the hints. The second node is the first one's, used again.
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        1,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(4, 0), &INLINE);
+        },
+        [
+            |store| {
+                assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+                assert!(restored(store, entry(4, 0)).is_none_or(|tags| tags == INLINE));
+                assert!(restored(store, entry(5, 0)).is_none_or(|tags| tags == OTHER));
+            },
+            |store| {
+                store.invalidate(entry(4, 0));
+                save(store, entry(5, 0), &OTHER);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(INLINE));
+            assert_eq!(restored(store, entry(4, 0)), None);
+            assert_eq!(restored(store, entry(5, 0)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
+    // They died with the record that is looked for, and hold back others for a moment.
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        1,
+        |store| {
+            // A wide leaf, as those that words are staged in.
+            save(store, entry(1, 0), &PAYLOAD);
+            save(store, entry(1, 0), &INLINE);
+        },
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                let range = EntryRange::new(entry(2, 0), 2).unwrap();
+                store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(2, 1)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_10_a_folio_beside_the_end_of_its_leaf_is_saved_whole() {
+    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 2), &INLINE),
+        [
+            |store| {
+                let range = EntryRange::new(entry(1, 0), 2).unwrap();
+                store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
+                assert_eq!(restored(store, entry(1, 1)), Some(OTHER));
+            },
+            |store| store.invalidate(entry(1, 2)),
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), Some(OTHER));
+            assert_eq!(restored(store, entry(1, 1)), Some(OTHER));
+            assert_eq!(store.stats().entries, 2);
+        },
+    );
+}
+
+#[test]
+fn tag_8_a_range_beside_a_save_to_a_tree_that_grows_drops_its_own_alone() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| store.invalidate_range(EntryRange::new(entry(1, 0), 64).unwrap()),
+            |store| {
+                save(store, entry(1, 4096), &INLINE);
+                let mut tags = [0_u64; 16];
+                assert_eq!(store.next(entry(1, 1), &mut tags), Some(entry(1, 4096)));
+            },
+        ],
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert_eq!(restored(store, entry(1, 4096)), Some(INLINE));
@@ -291,5 +572,27 @@ fn tag_16_a_record_that_moves_is_never_gone_for_good() {
             },
         ],
         |store| assert_eq!(restored(store, entry(1, 1)), Some(INLINE)),
+    );
+}
+
+#[test]
+fn tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one() {
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 128), &INLINE);
+        },
+        [
+            |store| {
+                let flags = AllocFlags::MAY_SLEEP;
+                store.move_record(entry(1, 0), entry(1, 64), flags).unwrap();
+            },
+            |store| {
+                let found = restored(store, entry(1, 0)).or_else(|| restored(store, entry(1, 64)));
+                assert_eq!(found, Some(INLINE));
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 64)), Some(INLINE)),
     );
 }

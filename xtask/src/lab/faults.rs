@@ -53,6 +53,19 @@ const NODE_USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere"];
 const TREE_SINKS: [&str; 2] =
     ["index", "tag_13_restore_beside_a_tree_that_sinks_finds_its_record_where_it_is"];
+const PLANTED_AGAIN: [&str; 2] =
+    ["index", "tag_14_a_save_into_a_node_that_is_planted_again_is_found_from_the_top"];
+const COUNTS: [&str; 2] =
+    ["index", "tag_14_a_leaf_linked_below_a_node_that_is_planted_again_counts"];
+const COUNTED: [&str; 2] = ["index", "tag_14_records_that_come_to_a_new_leaf_at_once_are_counted"];
+const MOVES: [&str; 2] =
+    ["index", "tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one"];
+const LEAVES: [&str; 2] =
+    ["index", "tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else"];
+const STAGED: [&str; 2] =
+    ["index", "tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys"];
+const SINKS_AND_ENDS: [&str; 2] =
+    ["index", "tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it"];
 const USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 
@@ -254,6 +267,64 @@ const FAULTS: &[Fault] = &[
         model: NODE_USED_AGAIN,
     },
     Fault {
+        name: "whose leaf was locked is asked, and not what led there",
+        file: "src/index/node.rs",
+        from: "// way to it from the top, too, and changes nothing of it before that was written.
+        self.key.load(Ordering::Acquire)",
+        to: "self.key.load(Ordering::Relaxed)",
+        model: PLANTED_AGAIN,
+    },
+    Fault {
+        name: "the key of a leaf's node given without Release",
+        file: "src/index/grow.rs",
+        from: "chain.node.key.store(key(1, self.position), Ordering::Release);",
+        to: "chain.node.key.store(key(1, self.position), Ordering::Relaxed);",
+        model: PLANTED_AGAIN,
+    },
+    Fault {
+        name: "the keys above it given without Release",
+        file: "src/index/grow.rs",
+        from: "            node.key.store(key(level, self.position), Ordering::Release);",
+        to: "            node.key.store(key(level, self.position), Ordering::Relaxed);",
+        model: COUNTS,
+    },
+    Fault {
+        name: "a leaf linked without Release",
+        file: "src/index/grow.rs",
+        from: "word.store(chain.child.0, Ordering::Release);",
+        to: "word.store(chain.child.0, Ordering::Relaxed);",
+        model: COUNTED,
+    },
+    Fault {
+        name: "a leaf unlinked without Release",
+        file: "src/index/shrink.rs",
+        from: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
+        to: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Relaxed);",
+        model: MOVES,
+    },
+    Fault {
+        name: "a leaf leaves its node, and the version does not say so",
+        file: "src/index/shrink.rs",
+        from: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
+        node.bump_version();",
+        to: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
+        model: LEAVES,
+    },
+    Fault {
+        name: "a word put into a wide leaf without Release",
+        file: "src/index/leaf.rs",
+        from: "        slot.store(word, Ordering::Release);\n        old",
+        to: "        slot.store(word, Ordering::Relaxed);\n        old",
+        model: STAGED,
+    },
+    Fault {
+        name: "a leaf that widens put in its place without Release",
+        file: "src/index/guard.rs",
+        from: "store(word.0, Ordering::Release);",
+        to: "store(word.0, Ordering::Relaxed);",
+        model: LEAF_WIDENS,
+    },
+    Fault {
         name: "a leaf given back without Release",
         file: "src/pool.rs",
         from: "block.next.store(next, Ordering::Release);",
@@ -301,6 +372,33 @@ const FAULTS: &[Fault] = &[
         from: "if !tree.is_top(&self.memory, top, level) {",
         to: "if false {",
         model: FEW_LEAVES,
+    },
+    Fault {
+        name: "a top that sinks is asked for its child before it is known to be the top",
+        file: "src/index/shrink.rs",
+        from: "            if level < 2 || top.children() != 1 {
+                return;
+            }
+            let root = tree.lock.lock(self.host());
+            if !tree.is_top(&self.memory, top, level) {
+                return;
+            }
+            // With both locks it stays the top, and keeps its children.
+            let lowest = Child(top.child(level, 0).load(Ordering::Acquire));
+            let Some(lowest) = lowest.node().filter(|_| top.children() == 1) else {
+                return;
+            };
+",
+        to: "            let lowest = Child(top.child(level, 0).load(Ordering::Acquire));
+            let Some(lowest) = lowest.node().filter(|_| level > 1 && top.children() == 1) else {
+                return;
+            };
+            let root = tree.lock.lock(self.host());
+            if !tree.is_top(&self.memory, top, level) {
+                return;
+            }
+",
+        model: SINKS_AND_ENDS,
     },
     Fault {
         name: "a key that a node keeps when it dies",
