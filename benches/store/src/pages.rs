@@ -42,7 +42,7 @@ impl Class {
     pub(crate) fn pages(self) -> Result<Vec<Tags>> {
         let mut random = Random(1);
         let mut pages = match self {
-            Self::OneTag => { let n: usize = std::env::var("MTE_RUNS").map_or(1, |v| v.parse().unwrap()); (0..PAGES).map(|_| random.runs(n)).collect() },
+            Self::OneTag => (0..PAGES).map(|_| random.runs(1)).collect(),
             Self::Mixture => (0..PAGES).map(|i| random.mixture(i)).collect(),
             Self::Random => (0..PAGES).map(|_| [(); 16].map(|()| random.next())).collect(),
             Self::Real => real()?,
