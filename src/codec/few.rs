@@ -68,12 +68,15 @@ impl Few {
                 fill = tag.wrapping_mul(ALL_GRANULES);
                 differs = (word ^ fill) >> shift << shift;
             }
-            // More than six of those are no few.
-            if len > index.wrapping_add(4).min(6) && alternate(tags) {
+            // More than six of those are no few, nor more than four in a larger page.
+            if len > index.wrapping_add(4).min(6) && alternate(tags) || P::SHIFT != 12 && len > 4 {
                 all = false;
                 break;
             }
         }
+        // Else the first word has changed since its first tag was read.
+        let [start, ..] = starts;
+        all &= len == 0 || start > 0;
         let unused = (15usize.wrapping_sub(len)).wrapping_mul(4);
         (Self { starts, tags: tags >> (unused & 63), len }, all)
     }
