@@ -52,12 +52,7 @@ fn at_once(before: fn(&Store), bodies: [fn(&Store); 2], after: fn(&Store)) {
 }
 
 /// As [`at_once`], for bodies that are too long for as many preemptions.
-fn with_preemptions(
-    most: usize,
-    before: fn(&Store),
-    bodies: [fn(&Store); 2],
-    after: fn(&Store),
-) {
+fn with_preemptions(most: usize, before: fn(&Store), bodies: [fn(&Store); 2], after: fn(&Store)) {
     let [one, two] = bodies;
     for [mine, other] in [[one, two], [two, one]] {
         explore(Some(most), move || {
@@ -389,10 +384,7 @@ fn tag_14_records_that_come_to_a_new_leaf_at_once_are_counted() {
     with_preemptions(
         2,
         |store| save(store, entry(1, 0), &INLINE),
-        [
-            |store| save(store, entry(1, 64), &INLINE),
-            |store| save(store, entry(1, 65), &INLINE),
-        ],
+        [|store| save(store, entry(1, 64), &INLINE), |store| save(store, entry(1, 65), &INLINE)],
         |store| {
             store.invalidate(entry(1, 64));
             assert_eq!(restored(store, entry(1, 65)), Some(INLINE));
