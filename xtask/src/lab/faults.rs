@@ -540,6 +540,10 @@ impl Tree {
             [] if log.contains(&format!("thread '{model}'")) && log.contains("panicked at") => {
                 Ok(Outcome::Failed)
             }
+            // A fault that breaks memory may end it at once.
+            [] if ["SIGSEGV", "SIGBUS", "SIGABRT"].iter().any(|signal| log.contains(signal)) => {
+                Ok(Outcome::Failed)
+            }
             _ => bail!("{model} did not run to its end: {}", log.trim_end()),
         }
     }
