@@ -59,7 +59,7 @@ pub(super) const ENCODED_MAX: usize = RAW_BYTES + 1;
 pub(super) const TAGS: usize = 128;
 
 /// The lower half of every byte.
-const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
+pub(super) const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 /// The lower byte of every pair of bytes.
 const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
 

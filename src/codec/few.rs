@@ -2,7 +2,7 @@
 
 use super::{
     ALL_GRANULES,
-    block::{LIST, count_runs, nonzero_granules},
+    block::{LIST, LOWER, count_runs, nonzero_granules},
     cells::TOUCHING_SHAPES,
     inline::{self, InlineCode},
 };
@@ -14,12 +14,10 @@ pub(super) const BOUNDARIES: usize = 12;
 const FIRST: u64 = 2;
 /// Runs of which a bitmap takes half of what the tags take as they are.
 const HALF: usize = 64;
-/// The lower half of every byte.
-const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
 /// Bytes of a list before its boundaries.
 const HEAD: usize = 2;
-/// Room for a list and a whole word of tags.
-const LIST_MAX: usize = HEAD + BOUNDARIES + size_of::<u64>() + 2;
+/// Room for a list, its tags a whole word, in a payload: those are in steps of 4 bytes.
+const LIST_MAX: usize = (HEAD + BOUNDARIES + size_of::<u64>()).next_multiple_of(4);
 
 /// The runs of a page that has few of them.
 pub(crate) struct Few {
@@ -35,6 +33,7 @@ pub(crate) struct Few {
 pub(crate) enum Short {
     Inline(InlineCode),
     List(List),
+    /// As they are: less than half would be saved.
     Raw,
 }
 
