@@ -128,6 +128,12 @@ impl<'a> Reader<'a> {
         pairs & bytes | (pairs >> width & bytes) << 8
     }
 
+    /// Bytes up to the end of the next `count` bits; [`Error::Invalid`] if there are fewer.
+    #[inline(always)]
+    pub(super) fn ahead(self, count: usize) -> Result<usize> {
+        Self { at: self.at.wrapping_add(count), ..self }.check(0)
+    }
+
     /// Bytes begun so far, but for the last `unused` bits; [`Error::Invalid`] if there are fewer.
     pub(super) fn check(self, unused: usize) -> Result<usize> {
         let used = self.at.wrapping_sub(unused).wrapping_add(7) >> 3;

@@ -28,7 +28,7 @@
 
 use super::{
     ALL_GRANULES,
-    canvas::Blocks,
+    canvas::{Canvas, pattern},
     cells,
     layout::Layout,
     nibbles::{Appender, Nibbles},
@@ -257,30 +257,29 @@ pub(super) fn encode_raw(
 }
 
 /// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
-/// what ends too early; what the blocks got is unspecified then.
+/// what ends too early; what the canvas, an empty one, got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 #[inline(never)]
-pub(super) fn decode(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
+pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let first = bytes.first().copied().ok_or(Error::Invalid)?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
-            let word = u64::from(tag).wrapping_mul(ALL_GRANULES);
-            (0..BLOCK_WORDS).for_each(|_| blocks.put(word));
+            canvas.change(0, pattern(tag.into()));
             Ok(1)
         }
         (RAW, 0) => {
-            let words = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-            (0..BLOCK_WORDS).for_each(|index| blocks.put(words.word(index)));
+            let bytes = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
+            let mut words = canvas.words();
+            (0..BLOCK_WORDS).for_each(|index| {
+                words.put(bytes.word(index));
+            });
             Ok(ENCODED_MAX)
         }
-        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(blocks, bytes),
-        (LIST, flags @ 0..4) => runs::decode_list(blocks, bytes, flags),
-        (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
-        (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
+        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),
+        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
+        (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
+        (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
         _ => Err(Error::Invalid),
     }
 }

@@ -1,52 +1,7 @@
-//! Where a decoder puts tags.
+//! What a decoder paints on: a block, by what each of its words differs from the one before it.
 
 use super::{ALL_GRANULES, block::BLOCK_WORDS};
 use crate::tags::{GRANULES_PER_WORD, TagSink};
-
-/// The words of a page, in order.
-pub(super) struct Blocks<'a, S: TagSink + ?Sized> {
-    sink: &'a mut S,
-    /// False where nothing is to be written yet: to find out whether the bytes are good.
-    wet: bool,
-    /// Words that are done.
-    pub(super) done: usize,
-}
-
-impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
-    pub(super) fn new(sink: &'a mut S, wet: bool) -> Self {
-        Self { sink, wet, done: 0 }
-    }
-
-    /// Writes the next word.
-    #[inline(always)]
-    pub(super) fn put(&mut self, word: u64) {
-        if self.wet {
-            self.sink.set_word(self.done, word);
-        }
-        self.done = self.done.wrapping_add(1);
-    }
-
-    /// Writes the next `count` words, of which the first is this one and the others are `fill`; of no
-    /// effect from word `end` on.
-    #[inline(never)]
-    pub(super) fn put_words(&mut self, word: u64, fill: u64, count: usize, end: usize) {
-        let end = self.done.wrapping_add(count).min(end);
-        let mut word = word;
-        while self.done < end {
-            self.put(word);
-            word = fill;
-        }
-    }
-
-    /// Writes the next block.
-    #[inline(always)]
-    pub(super) fn put_changes(&mut self, changes: &Changes) {
-        if self.wet {
-            changes.write(self.sink, self.done, 0);
-        }
-        self.done = self.done.wrapping_add(BLOCK_WORDS);
-    }
-}
 
 /// A tag in every granule of a word.
 #[inline(always)]
@@ -54,24 +9,24 @@ pub(super) fn pattern(tag: u64) -> u64 {
     tag.wrapping_mul(ALL_GRANULES)
 }
 
-/// A block as some changes of the tag, put down in any order and without a branch: by what each word
-/// differs from the one before it.
-pub(super) struct Changes {
+/// A block of tags. Changes of the tag are put down in any order and without a branch; or whole words
+/// one after the other.
+// Of no sink: there is one of every decoder, whatever the tags go to.
+pub(super) struct Canvas {
     differences: [u64; BLOCK_WORDS + 1],
 }
 
-impl Changes {
+impl Canvas {
     /// All granules have the tag that was before them.
     #[inline(always)]
-    pub(super) const fn none() -> Self {
+    pub(super) const fn new() -> Self {
         Self { differences: [0; BLOCK_WORDS + 1] }
     }
 
-    /// Changes the tag by `delta` from granule `at` of the block on, below 256.
+    /// Changes the tag by a [`pattern`] from granule `at` of the block on, below 256.
     #[inline(always)]
-    pub(super) fn add(&mut self, at: usize, delta: u64) {
-        let everywhere = pattern(delta);
-        let here = everywhere << (at.wrapping_mul(4) & 60);
+    pub(super) fn change(&mut self, at: usize, pattern: u64) {
+        let here = pattern << (at.wrapping_mul(4) & 60);
         let index = at / GRANULES_PER_WORD % BLOCK_WORDS;
         // Both are there: there is one more than words.
         if let Some(word) = self.differences.get_mut(index) {
@@ -79,8 +34,15 @@ impl Changes {
         }
         if let Some(next) = self.differences.get_mut(index.wrapping_add(1)) {
             // What differs in a part of this word does so in all of those behind it.
-            *next ^= here ^ everywhere;
+            *next ^= here ^ pattern;
         }
+    }
+
+    /// Puts down words from the first on, where nothing was before.
+    #[inline(always)]
+    pub(super) fn words(&mut self) -> Words<'_> {
+        let [words @ .., _] = &mut self.differences;
+        Words { places: words.iter_mut(), last: 0 }
     }
 
     /// Writes the words, the first to word `base`, where the one before them would be `before`;
@@ -110,56 +72,20 @@ impl Changes {
     }
 }
 
-/// A block from the first granule to the last, as changes of the tag: for many of them.
-pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
-    blocks: &'a mut Blocks<'b, S>,
-    /// The word at hand, and what those behind it are filled with, as far as is known.
-    word: u64,
-    fill: u64,
-    /// The first word, of which granules are counted, and the end.
-    base: usize,
-    end: usize,
+/// The words of a block that are still to be put down.
+pub(super) struct Words<'a> {
+    places: core::slice::IterMut<'a, u64>,
+    last: u64,
 }
 
-impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
-    /// The next block.
+impl Words<'_> {
+    /// Puts down the next; false where it was the last, or there is none.
     #[inline(always)]
-    pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
-        let base = blocks.done;
-        Self { blocks, word: 0, fill: 0, base, end: base.wrapping_add(BLOCK_WORDS) }
-    }
-
-    /// Changes the tag from granule `at` on by a [`pattern`]; of no effect behind the end. Calls come
-    /// in ascending order of `at`; else what comes of it does not matter.
-    #[inline(always)]
-    pub(super) fn change(&mut self, at: usize, pattern: u64) {
-        let index = self.base.wrapping_add(at / GRANULES_PER_WORD).min(self.end);
-        while self.blocks.done < index {
-            self.next_word();
+    pub(super) fn put(&mut self, word: u64) -> bool {
+        if let Some(place) = self.places.next() {
+            *place = word ^ self.last;
+            self.last = word;
         }
-        // At the end this is of a word that is never written.
-        self.change_here(at % GRANULES_PER_WORD, pattern);
-    }
-
-    /// The same for a granule of the word at hand, below 16.
-    #[inline(always)]
-    pub(super) fn change_here(&mut self, granule: usize, pattern: u64) {
-        self.word ^= pattern << (granule.wrapping_mul(4) & 63);
-        self.fill ^= pattern;
-    }
-
-    /// Ends the word at hand.
-    #[inline(always)]
-    pub(super) fn next_word(&mut self) {
-        self.blocks.put(self.word);
-        self.word = self.fill;
-    }
-
-    /// Ends the words.
-    #[inline(always)]
-    pub(super) fn finish(mut self) {
-        while self.blocks.done < self.end {
-            self.next_word();
-        }
+        !self.places.as_slice().is_empty()
     }
 }

@@ -112,13 +112,23 @@ impl<'a> Unpacker<'a> {
         }
     }
 
+    /// Bytes up to the end of the next `count` tags. [`Error::Invalid`] if there are fewer.
+    ///
+    /// [`Error::Invalid`]: crate::error::Error::Invalid
+    pub(super) fn check(&self, count: usize) -> Result<usize> {
+        self.reader.ahead(count.wrapping_mul(self.width()))
+    }
+
+    fn width(&self) -> usize {
+        if self.parity.is_some() { 3 } else { 4 }
+    }
+
     /// Bytes begun so far, without the last `unused` tags. [`Error::Invalid`] if there are fewer.
     ///
     /// [`Error::Invalid`]: crate::error::Error::Invalid
     #[inline(never)]
     pub(super) fn finish(&self, unused: usize) -> Result<usize> {
-        let width = if self.parity.is_some() { 3 } else { 4 };
-        self.reader.check(unused.wrapping_mul(width))
+        self.reader.check(unused.wrapping_mul(self.width()))
     }
 }
 

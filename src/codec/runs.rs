@@ -3,13 +3,13 @@
 use super::{
     bits::{Reader, Writer},
     block::{BITMAP, Block, LIST, QUARTERS},
-    canvas::{Blocks, Canvas, Changes, pattern},
+    canvas::{Canvas, pattern},
     layout::Layout,
     packed::{Held, Runs, Unpacker},
 };
 use crate::{
     error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink},
+    tags::GRANULES_PER_WORD,
 };
 
 /// Bytes of a bitmap.
@@ -50,29 +50,23 @@ pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> us
 }
 
 #[inline(never)]
-pub(super) fn decode_list(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-    flags: u8,
-) -> Result<usize> {
+pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
     let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
-    let mut changes = Held::default();
-    let mut canvas = Canvas::new(blocks);
+    let mut held = Held::default();
     if flags & ZERO_FIRST == 0 {
-        canvas.change_here(0, pattern(changes.next(|| runs.sixteen_changes())));
+        canvas.change(0, pattern(held.next(|| runs.sixteen_changes())));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        canvas.change(at.into(), pattern(changes.next(|| runs.sixteen_changes())));
+        canvas.change(at.into(), pattern(held.next(|| runs.sixteen_changes())));
         before = at;
     }
-    canvas.finish();
-    runs.finish(changes.left())
+    runs.finish(held.left())
 }
 
 /// True if the tags of a list fit a word.
@@ -82,10 +76,7 @@ pub(super) fn is_short(bytes: &[u8]) -> bool {
 
 /// Decodes a list that [`is_short`] and has a tag for each run.
 #[inline(never)]
-pub(super) fn decode_short(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
+pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
     let head = usize::from(len).wrapping_add(2);
@@ -95,27 +86,21 @@ pub(super) fn decode_short(
     }
     let tags = Reader::behind(bytes, head).bits(64);
     let mut deltas = tags ^ tags << 4;
-    let mut changes = Changes::none();
-    changes.add(0, deltas & 15);
+    canvas.change(0, pattern(deltas & 15));
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
         deltas >>= 4;
-        changes.add(at.into(), deltas & 15);
+        canvas.change(at.into(), pattern(deltas & 15));
         before = at;
     }
-    blocks.put_changes(&changes);
     Ok(end)
 }
 
 #[inline(never)]
-pub(super) fn decode_bitmap(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-    flags: u8,
-) -> Result<usize> {
+pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
     let bitmap = bitmap.ok_or(Error::Invalid)?;
     let [first, ..] = *bitmap;
@@ -123,24 +108,26 @@ pub(super) fn decode_bitmap(
         return Err(Error::Invalid);
     }
     let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
-    let mut changes = Held::default();
-    let mut canvas = Canvas::new(blocks);
+    let mut held = Held::default();
+    let mut words = canvas.words();
+    // What the word at hand is filled with, as far as is known.
+    let mut fill = 0;
     // The first granule begins a run like any other, if that has a tag.
     let mut first = u32::from(flags & ZERO_FIRST == 0);
     for bits in bitmap.chunks_exact(GRANULES_PER_WORD / 8) {
         let bits = bits.first_chunk().copied().unwrap_or_default();
         let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
+        let mut word = fill;
         while rest != 0 {
-            canvas.change_here(
-                rest.trailing_zeros() as usize,
-                pattern(changes.next(|| runs.sixteen_changes())),
-            );
+            let change = pattern(held.next(|| runs.sixteen_changes()));
+            word ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
+            fill ^= change;
             rest &= rest.wrapping_sub(1);
         }
-        canvas.next_word();
+        words.put(word);
     }
-    runs.finish(changes.left())
+    runs.finish(held.left())
 }
 
 /// The runs whose tags are behind the first `head` bytes.

@@ -4,16 +4,20 @@ use super::{
     super::{
         ALL_GRANULES,
         bits::{LANES, Reader},
-        block::BLOCK_WORDS,
-        canvas::{Blocks, pattern},
+        block::GRANULES,
+        canvas::{Canvas, pattern},
         packed::{self, Unpacker},
     },
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
+    shapes::Shape,
 };
 use crate::{
     error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink},
+    tags::GRANULES_PER_WORD,
 };
+
+/// Granules of a cell of which a word holds two.
+const GRID_MAX: usize = GRANULES_PER_WORD / 2;
 
 /// What stands before the cells of an encoding.
 struct Head {
@@ -67,33 +71,36 @@ impl Head {
         }
     }
 
-    /// The zeroes and the others of a shape, in these bytes.
+    /// A shape, in these bytes.
     #[inline(always)]
-    fn shape(&self, bytes: &[u8], index: usize) -> Option<(usize, usize)> {
+    fn shape(&self, bytes: &[u8], index: usize) -> Option<Shape> {
         if index >= self.count() {
             return None;
         }
         let at = if self.same_zeroes() { 2 } else { index.wrapping_mul(2).wrapping_add(2) };
         let others = if self.same_zeroes() { index.wrapping_add(3) } else { at.wrapping_add(1) };
-        let zeroes = usize::from(*bytes.get(at)?);
-        Some((zeroes, usize::from(*bytes.get(others)?).wrapping_add(1)))
+        Some(Shape(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(others)?])))
+    }
+
+    /// The tags of cells of one shape, in these bytes.
+    #[inline(always)]
+    fn tags<'a>(&self, bytes: &'a [u8]) -> Unpacker<'a> {
+        let parity = if self.odd_even() { Some(self.parity()) } else { None };
+        Unpacker::new(Reader::behind(bytes, self.len()), parity)
     }
 }
 
 /// Decodes cells.
 #[inline(always)]
-pub(in crate::codec) fn decode(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
+pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
     let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
-    let short = lengths.map(|(zeroes, others)| zeroes.wrapping_add(others)).max();
-    match (short, head.count()) {
-        (Some(0..=GRANULES_PER_WORD), 1) => decode_grid(blocks, bytes),
-        (Some(0..=GRANULES_PER_WORD), _) => decode_short(blocks, bytes),
-        _ => decode_long(blocks, bytes),
+    match (lengths.map(|shape| shape.len()).max(), head.count()) {
+        (Some(0..=GRID_MAX), 1) => decode_grid(canvas, bytes),
+        (_, 1) => decode_like(canvas, bytes),
+
+        _ => decode_long(canvas, bytes),
     }
 }
 
@@ -169,152 +176,151 @@ impl Held {
     }
 }
 
-/// The granules of a run behind so many zeroes, all in a word.
+/// A cell of tag 1 that is no longer than a word.
 #[inline(always)]
-fn run_of(zeroes: usize, others: usize) -> u64 {
-    let run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4) & 63);
-    run << (zeroes.wrapping_mul(4) & 63)
+fn run_of(shape: Shape) -> u64 {
+    let run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(shape.others()).wrapping_mul(4) & 63);
+    run << (shape.zeroes().wrapping_mul(4) & 63)
 }
 
-/// Decodes cells of one shape, no longer than a word, a whole one at a time.
+/// Cells of one shape beside one another: four to a word where they fit, else two, or one.
+struct Spread {
+    /// A cell of tag 1.
+    run: u64,
+    /// Cells at once.
+    cells: u32,
+    /// Bits of one of them.
+    step: u32,
+    /// Two tags each, and one, as far apart as the cells they are of.
+    pairs: u64,
+    ones: u64,
+}
+
+impl Spread {
+    /// Of cells that are no longer than a word.
+    #[inline(always)]
+    fn new(shape: Shape) -> Self {
+        let step = (shape.len() as u32).wrapping_mul(4);
+        let cells = match step {
+            0..=16 => 4,
+            17..=32 => 2,
+            _ => 1,
+        };
+        let beside = |of: u64, by: u32| of | of.wrapping_shl(by);
+        let ones = beside(0xf, if cells > 1 { step } else { 0 });
+        let (pairs, ones) = match cells {
+            4 => (beside(0xff, step.wrapping_mul(2)), beside(ones, step.wrapping_mul(2))),
+            _ => (0xff, ones),
+        };
+        Self { run: run_of(shape), cells, step, pairs, ones }
+    }
+
+    /// The first tags of those in a word, in their cells.
+    #[inline(always)]
+    fn cells(&self, tags: u64) -> u64 {
+        let apart = self.step.wrapping_sub(4);
+        let pairs =
+            (tags & 0xffff | (tags & 0xffff).wrapping_shl(apart.wrapping_mul(2))) & self.pairs;
+        let ones = (pairs | pairs.wrapping_shl(apart)) & self.ones;
+        ones.wrapping_mul(self.run)
+    }
+}
+
+/// Decodes cells of one shape, no longer than a word, some whole ones at a time.
 #[inline(never)]
-fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
-    let (zeroes, others) = head.shape(bytes, 0).ok_or(Error::Invalid)?;
-    let len = zeroes.wrapping_add(others);
-    let skip = head.skip();
+    let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
+    let len = shape.len() as u32;
     // The first cell, too, has a granule in the block.
+    let skip = head.skip() as u32;
     if skip >= len {
         return Err(Error::Invalid);
     }
-    let parity = if head.odd_even() { Some(head.parity()) } else { None };
-    let mut unpacker = Unpacker::new(Reader::behind(bytes, head.len()), parity);
-    let mut tags = packed::Held::default();
-    let run = run_of(zeroes, others);
-    let step = len.wrapping_mul(4);
-    // The first cell begins in a word before the block, if it is cut.
-    let mut before = skip > 0;
-    let mut used = skip.wrapping_neg().wrapping_mul(4) & 63;
-    let mut word = 0;
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
-    while blocks.done < end {
-        let cell = tags.next(|| unpacker.sixteen()).wrapping_mul(run);
-        word |= cell << (used & 63);
+    let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len);
+    let mut unpacker = head.tags(bytes);
+    let used_bytes = unpacker.check(count as usize)?;
+    let spread = Spread::new(shape);
+    let whole = spread.step.wrapping_mul(spread.cells);
+    let (mut tags, mut left) = (0u64, 0u32);
+    // Bits that lie before the block, which only the first cell has; of cells at hand; of the word.
+    let mut skip = skip.wrapping_mul(4);
+    let mut step = whole.wrapping_sub(skip);
+    let (mut word, mut used) = (0u64, 0u32);
+    let mut words = canvas.words();
+    loop {
+        if left == 0 {
+            (tags, left) = (unpacker.sixteen(), 16);
+        }
+        let cells = spread.cells(tags) >> (skip & 63);
+        tags >>= spread.cells.wrapping_mul(4) & 63;
+        left = left.wrapping_sub(spread.cells);
+        word |= cells << (used & 63);
         used = used.wrapping_add(step);
         if used >= 64 {
-            if !before {
-                blocks.put(word);
+            if !words.put(word) {
+                return Ok(used_bytes);
             }
-            before = false;
             used = used.wrapping_sub(64);
-            // What of the cell lies in the next word: its last granules.
-            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
+            // What of the cells lies in the next word: their last granules.
+            word = cells >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
         }
-    }
-    unpacker.finish(tags.left())
-}
-
-/// Shapes no longer than a word: their runs, and their bits; none of a shape that there is not.
-struct ShortShapes {
-    runs: [u64; SHAPES],
-    steps: [u8; SHAPES],
-}
-
-impl ShortShapes {
-    #[inline(always)]
-    fn read(head: &Head, bytes: &[u8]) -> Self {
-        let mut shapes = Self { runs: [0; SHAPES], steps: [0; SHAPES] };
-        (0..head.count()).for_each(|number| shapes.read_one(head, bytes, number));
-        shapes
-    }
-
-    // Apart: what it has on the stack is not needed longer.
-    #[inline(never)]
-    fn read_one(&mut self, head: &Head, bytes: &[u8], number: usize) {
-        let shape = head.shape(bytes, number);
-        let places = (self.runs.get_mut(number), self.steps.get_mut(number));
-        if let (Some((zeroes, others)), (Some(run), Some(step))) = (shape, places) {
-            *run = run_of(zeroes, others);
-            *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
-        }
-    }
-
-    #[inline(always)]
-    fn get(&self, number: usize) -> (u64, usize) {
-        let run = self.runs.get(number).copied().unwrap_or(0);
-        (run, self.steps.get(number).copied().unwrap_or(0).into())
+        (step, skip) = (whole, 0);
     }
 }
 
-/// Decodes cells that are no longer than a word, a whole one at a time.
-#[inline(never)]
-fn decode_short(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
-    let head = Head::read(bytes)?;
-    let shapes = ShortShapes::read(&head, bytes);
-    let mut values = Values::new(bytes, &head);
-    let mut held = Held::default();
-    // Bits of the next cell that lie before the block, which only the first has.
-    let mut skip = head.skip().wrapping_mul(4);
-    let (mut word, mut used) = (0, 0usize);
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
-    while blocks.done < end {
-        let (index, tag) = held.next(&mut values);
-        let (run, step) = shapes.get(index);
-        // Every cell has a granule in the block, and a shape that there is not has none.
-        if step <= skip {
-            return Err(Error::Invalid);
-        }
-        let cell = tag.wrapping_mul(run) >> (skip & 63);
-        let step = step.wrapping_sub(skip);
-        skip = 0;
-        word |= cell << (used & 63);
-        used = used.wrapping_add(step);
-        if used >= 64 {
-            blocks.put(word);
-            used = used.wrapping_sub(64);
-            // What of the cell lies in the next word: its last granules.
-            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
-        }
-    }
-    values.finish(held.left)
-}
-
-/// Decodes cells of any shapes, run by run.
-#[inline(never)]
-fn decode_long(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
-    let head = Head::read(bytes)?;
-    let mut values = Values::new(bytes, &head);
-    let mut held = Held::default();
-    let mut skip = head.skip();
-    // The word at hand, and its granules that are done.
-    let (mut word, mut used) = (0, 0usize);
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
+/// Paints a block of cells, run by run.
+#[inline(always)]
+fn paint(
+    canvas: &mut Canvas,
+    head: &Head,
+    mut next: impl FnMut() -> Option<(Shape, u64)>,
+) -> Result<()> {
+    let (shape, tag) = next().ok_or(Error::Invalid)?;
+    // The first cell, too, has a granule in the block.
+    let mut end =
+        shape.len().checked_sub(head.skip()).filter(|end| *end > 0).ok_or(Error::Invalid)?;
+    let mut begin = end.saturating_sub(shape.others());
+    let mut tag = pattern(tag);
     // A cell is a granule long at least, so this ends.
-    while blocks.done < end {
-        let (index, tag) = held.next(&mut values);
-        let (mut zeroes, mut others) = head.shape(bytes, index).ok_or(Error::Invalid)?;
-        if skip > 0 {
-            // The first cell, too, has a granule in the block.
-            others = others.saturating_sub(skip.saturating_sub(zeroes));
-            zeroes = zeroes.saturating_sub(skip);
-            if others == 0 {
-                return Err(Error::Invalid);
-            }
-            skip = 0;
+    while begin < GRANULES {
+        canvas.change(begin, tag);
+        if end >= GRANULES {
+            break;
         }
-        used = used.wrapping_add(zeroes);
-        if used >= GRANULES_PER_WORD {
-            blocks.put_words(word, 0, used / GRANULES_PER_WORD, end);
-            (word, used) = (0, used % GRANULES_PER_WORD);
-        }
-        let run = pattern(tag);
-        word |= run << (used.wrapping_mul(4) & 63);
-        used = used.wrapping_add(others);
-        if used >= GRANULES_PER_WORD {
-            blocks.put_words(word, run, used / GRANULES_PER_WORD, end);
-            (word, used) = (run, used % GRANULES_PER_WORD);
-        }
-        word &= !(u64::MAX << (used.wrapping_mul(4) & 63));
+        canvas.change(end, tag);
+        let (shape, next_tag) = next().ok_or(Error::Invalid)?;
+        begin = end.wrapping_add(shape.zeroes());
+        end = begin.wrapping_add(shape.others());
+        tag = pattern(next_tag);
     }
+    Ok(())
+}
+
+/// Decodes cells of one shape, of any length.
+#[inline(never)]
+fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+    let head = Head::read(bytes)?;
+    let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
+    let mut tags = head.tags(bytes);
+    let mut held = packed::Held::default();
+    paint(canvas, &head, || Some((shape, held.next(|| tags.sixteen()))))?;
+    tags.finish(held.left())
+}
+
+/// Decodes cells of any shapes.
+#[inline(never)]
+fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+    let head = Head::read(bytes)?;
+    let mut shapes = [Shape(0); SHAPES];
+    for (place, index) in shapes.iter_mut().zip(0..head.count()) {
+        *place = head.shape(bytes, index).ok_or(Error::Invalid)?;
+    }
+    let mut values = Values::new(bytes, &head);
+    let mut held = Held::default();
+    paint(canvas, &head, || {
+        let (index, tag) = held.next(&mut values);
+        shapes.get(index).filter(|_| index < head.count()).map(|shape| (*shape, tag))
+    })?;
     values.finish(held.left)
 }
