@@ -270,10 +270,8 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
         }
         (RAW, 0) => {
             let bytes = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-            let mut words = canvas.words();
-            (0..BLOCK_WORDS).for_each(|index| {
-                words.put(bytes.word(index));
-            });
+            let words = canvas.words().iter_mut().take(BLOCK_WORDS);
+            words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
             Ok(ENCODED_MAX)
         }
         (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),

@@ -109,23 +109,23 @@ pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Res
     }
     let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
     let mut held = Held::default();
-    let mut words = canvas.words();
     // What the word at hand is filled with, as far as is known.
     let mut fill = 0;
     // The first granule begins a run like any other, if that has a tag.
     let mut first = u32::from(flags & ZERO_FIRST == 0);
-    for bits in bitmap.chunks_exact(GRANULES_PER_WORD / 8) {
+    let chunks = bitmap.chunks_exact(GRANULES_PER_WORD / 8);
+    for (word, bits) in canvas.words().iter_mut().zip(chunks) {
         let bits = bits.first_chunk().copied().unwrap_or_default();
         let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
-        let mut word = fill;
+        let mut here = fill;
         while rest != 0 {
             let change = pattern(held.next(|| runs.sixteen_changes()));
-            word ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
+            here ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
             fill ^= change;
             rest &= rest.wrapping_sub(1);
         }
-        words.put(word);
+        *word = here;
     }
     runs.finish(held.left())
 }

@@ -183,90 +183,83 @@ fn run_of(shape: Shape) -> u64 {
     run << (shape.zeroes().wrapping_mul(4) & 63)
 }
 
-/// Cells of one shape beside one another: four to a word where they fit, else two, or one.
+/// Cells of one shape beside one another, two in a word or, where they fit, four.
 struct Spread {
     /// A cell of tag 1.
     run: u64,
-    /// Cells at once.
-    cells: u32,
-    /// Bits of one of them.
+    /// Bits of a cell, and bytes of the tags of those beside one another.
     step: u32,
+    tag_bytes: usize,
     /// Two tags each, and one, as far apart as the cells they are of.
     pairs: u64,
     ones: u64,
 }
 
 impl Spread {
-    /// Of cells that are no longer than a word.
+    /// Of cells of [`GRID_MAX`] granules at the most.
     #[inline(always)]
     fn new(shape: Shape) -> Self {
         let step = (shape.len() as u32).wrapping_mul(4);
-        let cells = match step {
-            0..=16 => 4,
-            17..=32 => 2,
-            _ => 1,
-        };
         let beside = |of: u64, by: u32| of | of.wrapping_shl(by);
-        let ones = beside(0xf, if cells > 1 { step } else { 0 });
-        let (pairs, ones) = match cells {
-            4 => (beside(0xff, step.wrapping_mul(2)), beside(ones, step.wrapping_mul(2))),
-            _ => (0xff, ones),
-        };
-        Self { run: run_of(shape), cells, step, pairs, ones }
+        let (run, two) = (run_of(shape), beside(0xf, step));
+        if shape.len() > GRID_MAX / 2 {
+            return Self { run, step, tag_bytes: 1, pairs: 0xff, ones: two };
+        }
+        let four = step.wrapping_mul(2);
+        Self { run, step, tag_bytes: 2, pairs: beside(0xff, four), ones: beside(two, four) }
     }
 
-    /// The first tags of those in a word, in their cells.
+    /// Bits of the cells beside one another.
+    fn bits(&self) -> usize {
+        (self.step as usize).wrapping_mul(2).wrapping_mul(self.tag_bytes)
+    }
+
+    /// The cells of two or four tags.
     #[inline(always)]
-    fn cells(&self, tags: u64) -> u64 {
-        let apart = self.step.wrapping_sub(4);
-        let pairs =
-            (tags & 0xffff | (tags & 0xffff).wrapping_shl(apart.wrapping_mul(2))) & self.pairs;
+    fn cells(&self, tags: u16) -> u64 {
+        let (tags, apart) = (u64::from(tags), self.step.wrapping_sub(4));
+        let pairs = (tags | tags.wrapping_shl(apart.wrapping_mul(2))) & self.pairs;
         let ones = (pairs | pairs.wrapping_shl(apart)) & self.ones;
         ones.wrapping_mul(self.run)
     }
 }
 
-/// Decodes cells of one shape, no longer than a word, some whole ones at a time.
+/// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
 #[inline(never)]
 fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
     let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
-    let len = shape.len() as u32;
+    let (len, skip) = (shape.len() as u32, head.skip() as u32);
     // The first cell, too, has a granule in the block.
-    let skip = head.skip() as u32;
     if skip >= len {
         return Err(Error::Invalid);
     }
-    let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len);
+    let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
     let mut unpacker = head.tags(bytes);
-    let used_bytes = unpacker.check(count as usize)?;
-    let spread = Spread::new(shape);
-    let whole = spread.step.wrapping_mul(spread.cells);
-    let (mut tags, mut left) = (0u64, 0u32);
-    // Bits that lie before the block, which only the first cell has; of cells at hand; of the word.
-    let mut skip = skip.wrapping_mul(4);
-    let mut step = whole.wrapping_sub(skip);
-    let (mut word, mut used) = (0u64, 0u32);
-    let mut words = canvas.words();
-    loop {
-        if left == 0 {
-            (tags, left) = (unpacker.sixteen(), 16);
-        }
-        let cells = spread.cells(tags) >> (skip & 63);
-        tags >>= spread.cells.wrapping_mul(4) & 63;
-        left = left.wrapping_sub(spread.cells);
-        word |= cells << (used & 63);
-        used = used.wrapping_add(step);
-        if used >= 64 {
-            if !words.put(word) {
-                return Ok(used_bytes);
-            }
-            used = used.wrapping_sub(64);
-            // What of the cells lies in the next word: their last granules.
-            word = cells >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
-        }
-        (step, skip) = (whole, 0);
+    let used = unpacker.check(count)?;
+    let mut tags = [0; GRANULES / 2 + 1];
+    for eight in tags.chunks_exact_mut(8).take(count.div_ceil(16)) {
+        eight.copy_from_slice(&unpacker.sixteen().to_le_bytes());
     }
+    let spread = Spread::new(shape);
+    let words = canvas.words();
+    // Bits of the first cell that lie before the block.
+    let mut cut = skip.wrapping_mul(4);
+    let (mut at, mut tags_at) = (0usize, 0usize);
+    while at < GRANULES * 4 {
+        let Some(those) = tags.get(tags_at..).and_then(<[u8]>::first_chunk) else { break };
+        let cells = spread.cells(u16::from_le_bytes(*those)) >> (cut & 63);
+        if let Some(word) = words.get_mut(at / 64) {
+            *word |= cells << (at & 63);
+        }
+        if let Some(next) = words.get_mut((at / 64).wrapping_add(1)) {
+            *next |= cells >> 1 >> (!at & 63);
+        }
+        at = spread.bits().wrapping_sub(cut as usize).wrapping_add(at);
+        tags_at = tags_at.wrapping_add(spread.tag_bytes);
+        cut = 0;
+    }
+    Ok(used)
 }
 
 /// Paints a block of cells, run by run.
