@@ -8,12 +8,14 @@ use super::{
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
 
-/// The most boundaries of a page of few runs.
-pub(super) const BOUNDARIES: usize = 12;
+/// The most boundaries of a page of few runs: their tags fit a word. Where they touch, a list is hardly
+/// longer than cells, and sooner made.
+pub(super) const BOUNDARIES: usize = 15;
 /// The most boundaries in the first word of a page that is going to have few, where none of them touch.
 const FIRST: u64 = 2;
-/// Runs of which a bitmap takes half of what the tags take as they are.
-const HALF: usize = 64;
+/// Runs that touch, in no order, of which a list is still shorter than a bitmap. Of more of them three eighths
+/// or more would be left, and it would take ten times as long to restore.
+const LISTED: usize = 32;
 /// Bytes of a list before its boundaries.
 const HEAD: usize = 2;
 /// Room for a list, its tags a whole word, in a payload: those are in steps of 4 bytes.
@@ -33,7 +35,7 @@ pub(crate) struct Few {
 pub(crate) enum Short {
     Inline(InlineCode),
     List(List),
-    /// As they are: less than half would be saved.
+    /// As they are: too little would be saved.
     Raw,
 }
 
@@ -84,22 +86,23 @@ impl Few {
     /// ([`super::cells`]).
     #[inline(never)]
     fn is_irregular(&self) -> bool {
-        let mut tags = self.tags >> 4;
-        let (mut seen, mut lengths) = (0u64, 0);
-        for (before, start) in
-            self.starts.iter().zip(self.starts.iter().skip(1).take(self.len.wrapping_sub(1)))
-        {
-            let length = start.wrapping_sub(*before);
-            let bit = 1 << (length & 63);
-            lengths = u32::from(seen & bit == 0).wrapping_add(lengths);
-            seen |= bit;
-            let touches = tags & 0x0f != 0 && tags & 0xf0 != 0;
-            if length == 1 && touches {
+        let ends = self.starts.iter().skip(1).take(self.len.wrapping_sub(1));
+        let (mut seen, mut lengths) = (0u64, 0usize);
+        // The tag before a run, and its own.
+        let mut tags = self.tags;
+        for (start, end) in self.starts.iter().zip(ends) {
+            let length = end.wrapping_sub(*start);
+            let tagged = tags & 0xf0 != 0;
+            if length == 1 && tagged && tags & 0x0f != 0 {
                 return true;
             }
+            let bit = u64::from(tagged) << (length & 63);
+            lengths = usize::from(seen & bit != bit).wrapping_add(lengths);
+            seen |= bit;
             tags >>= 4;
         }
-        lengths > TOUCHING_SHAPES as u32
+        // The first may be of a cell that the block's beginning cuts, which has a shape of its own.
+        lengths > TOUCHING_SHAPES.wrapping_add(1)
     }
 
     /// By how much the tag changes at each boundary, a nibble each.
@@ -124,7 +127,7 @@ fn alternate(tags: u64) -> bool {
     tags & LOWER == 0 || tags >> 4 & LOWER == 0
 }
 
-/// The form of a page of few runs, or of runs in no order of which most of the bytes would be kept.
+/// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
 /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
 /// tag 0, or a page of several blocks.
 #[inline(always)]
@@ -135,7 +138,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
         let tagged = nonzero_granules(word);
         let touching = starts & tagged & tagged << 4;
         // A run of one granule that touches the one before and the one behind: no cell is so short.
-        if touching & starts >> 4 != 0 && count_runs(source, 0) > HALF {
+        if touching & starts >> 4 != 0 && count_runs(source, 0) > LISTED {
             return Some(Short::Raw);
         }
         if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
@@ -154,7 +157,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
     if all {
         return Some(Short::List(List(few)));
     }
-    (few.is_irregular() && count_runs(source, 0) > HALF).then_some(Short::Raw)
+    (few.is_irregular() && count_runs(source, 0) > LISTED).then_some(Short::Raw)
 }
 
 /// The runs of a block as a list ([`super::block`]), a nibble for each.

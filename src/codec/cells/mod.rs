@@ -6,6 +6,7 @@ mod shapes;
 use super::{
     bits::{LANES, Writer},
     block::{Block, CELLS, GRANULES, TAGS},
+    few,
     layout::Layout,
     nibbles::{self, Appender},
     packed::{self, Width},
@@ -21,8 +22,6 @@ const SAME_ZEROES: u8 = 0x20;
 const SHAPES: usize = 8;
 /// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
 pub(super) const TOUCHING_SHAPES: usize = 3;
-/// Boundaries where runs touch of which a list is hardly longer than cells, and sooner made.
-const LISTED: usize = 12;
 /// The most granules that a first cell can have before the block.
 const SKIP_MAX: usize = 127;
 
@@ -119,7 +118,7 @@ impl Iterator for Cells<'_> {
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) {
     let worth = block.boundaries() > 0
-        && (block.alternates() || block.boundaries() > LISTED && begins_alike(block));
+        && (block.alternates() || block.boundaries() > few::BOUNDARIES && begins_alike(block));
     if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
         layout.numbers.set_len(0);
     }
