@@ -215,10 +215,7 @@ impl Block {
         let head = match layout.format() {
             Format::List => runs::write_list(self, out),
             Format::Bitmap => runs::write_bitmap(self, layout, out),
-            Format::Cells => {
-                cells::keep_tags_of_cells(self, layout);
-                cells::write_head(layout, out)
-            }
+            Format::Cells => cells::write_head(layout, out),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
                 let tag = if self.zero_first { 0 } else { self.tags.sixteen(0) as u8 & 15 };

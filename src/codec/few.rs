@@ -3,7 +3,6 @@
 use super::{
     ALL_GRANULES,
     block::{LIST, LOWER, count_runs, nonzero_granules},
-    cells::TOUCHING_SHAPES,
     inline::{self, InlineCode},
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
@@ -82,27 +81,13 @@ impl Few {
         (Self { starts, tags: tags >> (unused & 63), len }, all)
     }
 
-    /// True if these runs, some of the page's, begin so that it cannot be of few shapes of cells
-    /// ([`super::cells`]).
-    #[inline(never)]
+    /// True if these runs, the first of a page where they touch, are not all as long as one another: such a page is
+    /// no grid.
     fn is_irregular(&self) -> bool {
         let ends = self.starts.iter().skip(1).take(self.len.wrapping_sub(1));
-        let (mut seen, mut lengths) = (0u64, 0usize);
-        // The tag before a run, and its own.
-        let mut tags = self.tags;
-        for (start, end) in self.starts.iter().zip(ends) {
-            let length = end.wrapping_sub(*start);
-            let tagged = tags & 0xf0 != 0;
-            if length == 1 && tagged && tags & 0x0f != 0 {
-                return true;
-            }
-            let bit = u64::from(tagged) << (length & 63);
-            lengths = usize::from(seen & bit != bit).wrapping_add(lengths);
-            seen |= bit;
-            tags >>= 4;
-        }
-        // The first may be of a cell that the block's beginning cuts, which has a shape of its own.
-        lengths > TOUCHING_SHAPES.wrapping_add(1)
+        let mut lengths = ends.zip(&self.starts).map(|(end, start)| end.wrapping_sub(*start));
+        let first = lengths.next();
+        lengths.any(|length| Some(length) != first)
     }
 
     /// By how much the tag changes at each boundary, a nibble each.
