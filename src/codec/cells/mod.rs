@@ -167,7 +167,8 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
         }
         let shape = cell.shape();
         let place = places.get_mut(shape.hash() % PLACES)?;
-        if shapes.get((*place).into()) != Some(shape) {
+        // No cell in front of another has the shape that is where there is none.
+        if shapes.at(*place) != shape {
             *place = shapes.find_or_add(shape, |shapes| is_worth(shapes, block))?;
         }
         appender.push((*place).into(), numbers);

@@ -30,7 +30,7 @@ impl Shape {
 
 /// The shapes of a block's cells.
 pub(in crate::codec) struct Shapes {
-    /// Behind the last, those of which there is no cell in front of another.
+    /// Behind the last, `Shape(0)`: without zeroes, it is of no cell in front of another.
     shapes: [Shape; SHAPES],
     pub(in crate::codec) len: u8,
 }
@@ -49,6 +49,12 @@ impl Shapes {
     #[inline(always)]
     pub(super) fn get(&self, number: usize) -> Option<Shape> {
         self.shapes.get(number).copied().filter(|_| number < self.len.into())
+    }
+
+    /// The same below [`SHAPES`]; behind the last, `Shape(0)`.
+    #[inline(always)]
+    pub(super) fn at(&self, number: u8) -> Shape {
+        self.shapes.get(usize::from(number) % SHAPES).copied().unwrap_or(Shape(0))
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {
