@@ -110,7 +110,7 @@ impl Block {
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
         // Most alternate, and the first granules of others tell that they do not.
-        if let Some(touching) = self.scan(source, base, true) {
+        if let Some(touching) = self.scan::<_, true>(source, base) {
             // Where that word is full of runs, others are, too, and raw blocks need no more. Sixteen
             // come out as none.
             let begun = touching.wrapping_mul(ALL_GRANULES) >> 60;
@@ -119,7 +119,7 @@ impl Block {
                 self.boundaries = runs as u16;
                 self.tags.set_len(runs);
             } else {
-                self.scan(source, base, false);
+                self.scan::<_, false>(source, base);
             }
         }
     }
@@ -127,12 +127,12 @@ impl Block {
     /// Finds the runs; each word is read once. Where they ought to alternate and do not, returns the
     /// runs that begin in the word that tells.
     #[inline(never)]
-    fn scan(
+    fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
         &mut self,
-        source: &(impl TagSource + ?Sized),
+        source: &S,
         base: usize,
-        alternate: bool,
     ) -> Option<u64> {
+        let alternate = ALTERNATE;
         let mut word = source.word(base);
         self.alternate = alternate;
         self.zero_first = word & 15 == 0;
