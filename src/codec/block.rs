@@ -60,8 +60,8 @@ pub(super) const TAGS: usize = 128;
 
 /// The lower half of every byte.
 pub(super) const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
-/// The lower byte of every pair of bytes.
-const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
+/// The lowest bit of every byte.
+const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
 
 const RAW: u8 = 0x10;
 pub(super) const LIST: u8 = 0x20;
@@ -114,10 +114,9 @@ impl Block {
             // Where that word is full of runs, others are, too, and raw blocks need no more. Sixteen
             // come out as none.
             let begun = touching.wrapping_mul(ALL_GRANULES) >> 60;
-            let runs = if begun.wrapping_sub(1) > 5 { count_runs(source, base) } else { 0 };
-            if runs > TAGS {
-                self.boundaries = runs as u16;
-                self.tags.set_len(runs);
+            if begun.wrapping_sub(1) > 5 && has_more_runs(source, base, TAGS) {
+                self.tags.set_len(TAGS + 1);
+                self.boundaries = TAGS as u16;
             } else {
                 self.scan::<_, false>(source, base);
             }
@@ -279,20 +278,24 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     }
 }
 
-/// The runs of sixteen words.
+/// True if there are more than `most` runs in sixteen words; of many of them, the first tell.
 #[inline(never)]
-pub(super) fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
+pub(super) fn has_more_runs(source: &(impl TagSource + ?Sized), base: usize, most: usize) -> bool {
     let mut before = source.word(base) & 15;
-    // In each byte, of the granules in its place.
-    let mut counts = 0u64;
-    for i in 0..BLOCK_WORDS {
-        let word = source.word(base.wrapping_add(i));
-        let differs = nonzero_granules(word ^ (word << 4 | before));
-        before = word >> 60;
-        counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
-    }
-    let counts = (counts & BYTES).wrapping_add(counts >> 8 & BYTES);
-    (counts.wrapping_mul(0x0001_0001_0001_0001) >> 48).wrapping_add(1) as usize
+    let mut runs = 1usize;
+    (0..QUARTERS).any(|quarter| {
+        // In each byte, of the granules in its place: 8 at the most.
+        let mut counts = 0u64;
+        for i in 0..WORDS_OF_QUARTER {
+            let index = quarter.wrapping_mul(WORDS_OF_QUARTER).wrapping_add(i);
+            let word = source.word(base.wrapping_add(index));
+            let differs = nonzero_granules(word ^ (word << 4 | before));
+            before = word >> 60;
+            counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
+        }
+        runs = runs.wrapping_add((counts.wrapping_mul(EVERY_BYTE) >> 56) as usize);
+        runs > most
+    })
 }
 
 /// The lowest bit of each granule, set where its tag is not 0.

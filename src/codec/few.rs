@@ -2,7 +2,7 @@
 
 use super::{
     ALL_GRANULES,
-    block::{LIST, LOWER, count_runs, nonzero_granules},
+    block::{LIST, LOWER, has_more_runs, nonzero_granules},
     inline::{self, InlineCode},
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
@@ -123,7 +123,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
         let tagged = nonzero_granules(word);
         let touching = starts & tagged & tagged << 4;
         // A run of one granule that touches the one before and the one behind: no cell is so short.
-        if touching & starts >> 4 != 0 && count_runs(source, 0) > LISTED {
+        if touching & starts >> 4 != 0 && has_more_runs(source, 0, LISTED) {
             return Some(Short::Raw);
         }
         if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
@@ -142,7 +142,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
     if all {
         return Some(Short::List(List(few)));
     }
-    (few.is_irregular() && count_runs(source, 0) > LISTED).then_some(Short::Raw)
+    (few.is_irregular() && has_more_runs(source, 0, LISTED)).then_some(Short::Raw)
 }
 
 /// The runs of a block as a list ([`super::block`]), a nibble for each.
