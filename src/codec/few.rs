@@ -39,16 +39,16 @@ pub(crate) enum Short {
 }
 
 impl Few {
-    /// Reads a page, once. The first runs of it, and false, where it has more than are counted here, or
-    /// is going to by what its first words have.
+    /// Reads a page, of which `alike` words have one tag, from there on. The first runs of it, and false,
+    /// where it has more than are counted here, or is going to by what its first words have.
     #[inline(always)]
-    fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> (Self, bool) {
+    fn read<P: PageSize>(source: &(impl TagSource + ?Sized), alike: usize) -> (Self, bool) {
         let first = source.word(0) & 15;
         let mut starts = [0; BOUNDARIES];
         let (mut tags, mut len) = (first << 60, 0usize);
         let mut fill = first.wrapping_mul(ALL_GRANULES);
         let mut all = true;
-        'page: for index in 0..P::WORDS {
+        'page: for index in alike..P::WORDS {
             let word = source.word(index);
             let mut differs = word ^ fill;
             if differs == 0 {
@@ -117,8 +117,12 @@ fn alternate(tags: u64) -> bool {
 /// tag 0, or a page of several blocks.
 #[inline(always)]
 pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
-    if P::SHIFT == 12 {
-        let word = source.word(0);
+    let first = source.word(0);
+    let one_tag = (first & 15).wrapping_mul(ALL_GRANULES);
+    // Of one tag: passed over quickly.
+    let alike = (0..P::WORDS).take_while(|index| source.word(*index) == one_tag).count();
+    if P::SHIFT == 12 && alike == 0 {
+        let word = first;
         let starts = nonzero_granules(word ^ (word << 4 | word & 15));
         let tagged = nonzero_granules(word);
         let touching = starts & tagged & tagged << 4;
@@ -130,7 +134,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
             return None;
         }
     }
-    let (few, all) = Few::read::<P>(source);
+    let (few, all) = Few::read::<P>(source, alike);
     if all {
         if let Some(code) = inline::pack::<P>(&few) {
             return Some(Short::Inline(code));
