@@ -1,11 +1,12 @@
 //! List and bitmap: every run of a block by itself.
 
 use super::{
-    bits::{Reader, Writer},
+    bits::{Writer, bits_at, bytes_to},
     block::{BITMAP, Block, LIST, QUARTERS},
     canvas::{Canvas, pattern},
     layout::Layout,
-    packed::{Held, Runs, Unpacker},
+    nibbles::beside_zeroes,
+    packed::{self, Held},
 };
 use crate::{
     error::{Error, Result},
@@ -49,24 +50,73 @@ pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> us
     writer.finish()
 }
 
+/// The bit that the tags behind `head` bytes begin with; and the parity of the first, where it stands before them.
+#[inline(always)]
+fn tags_behind(bytes: &[u8], head: usize, flags: u8) -> (usize, Option<u8>) {
+    let at = head.wrapping_mul(8);
+    if flags & ODD_EVEN == 0 {
+        return (at, None);
+    }
+    (at.wrapping_add(1), Some(bytes.get(head).copied().unwrap_or(0) & 1))
+}
+
+/// By how much the tag changes, for sixteen runs from run `16 * index` on; the first one from tag 0. A run of
+/// tag 0 before others is none.
+#[inline(never)]
+fn changes(bytes: &[u8], head: usize, flags: u8, index: usize) -> u64 {
+    let (at, parity) = tags_behind(bytes, head, flags);
+    if flags & ALTERNATES == 0 {
+        let at = at.wrapping_add(index.wrapping_mul(64));
+        let tags = bits_at(bytes, at);
+        let before = if index == 0 { 0 } else { bits_at(bytes, at.wrapping_sub(4)) & 15 };
+        return tags ^ (tags << 4 | before);
+    }
+    let at = index.wrapping_mul(8).wrapping_mul(packed::width(parity)).wrapping_add(at);
+    // From 0 to a tag, and back.
+    let tags = beside_zeroes(packed::sixteen(bytes, at, parity) as u32);
+    tags | tags << 4
+}
+
+/// Bytes up to the end of the tags of so many runs. [`Error::Invalid`] if there are fewer.
+#[inline(never)]
+fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Result<usize> {
+    let (at, parity) = tags_behind(bytes, head, flags);
+    let tags = if flags & ALTERNATES != 0 { runs.wrapping_add(1) >> 1 } else { runs };
+    bytes_to(bytes, tags.wrapping_mul(packed::width(parity)).wrapping_add(at))
+}
+
+/// [`Error::Invalid`] for flags that no encoder sets.
+fn check(flags: u8) -> Result<()> {
+    if flags & ALTERNATES == 0 && flags != 0 { Err(Error::Invalid) } else { Ok(()) }
+}
+
 #[inline(never)]
 pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
+    check(flags)?;
     let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
     let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
-    let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
-    let mut held = Held::default();
-    if flags & ZERO_FIRST == 0 {
-        canvas.change(0, pattern(held.next(|| runs.sixteen_changes())));
+    let head = usize::from(len).wrapping_add(2);
+    let first = usize::from(flags & ZERO_FIRST == 0);
+    let used = end(bytes, head, flags, first.wrapping_add(len.into()))?;
+    let (mut held, mut index) = (Held::default(), 0usize);
+    let mut next = || {
+        held.next(|| {
+            index = index.wrapping_add(1);
+            changes(bytes, head, flags, index.wrapping_sub(1))
+        })
+    };
+    if first > 0 {
+        canvas.change(0, pattern(next()));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
             return Err(Error::Invalid);
         }
-        canvas.change(at.into(), pattern(held.next(|| runs.sixteen_changes())));
+        canvas.change(at.into(), pattern(next()));
         before = at;
     }
-    runs.finish(held.left())
+    Ok(used)
 }
 
 /// True if the tags of a list fit a word.
@@ -84,7 +134,7 @@ pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     if end > bytes.len() {
         return Err(Error::Invalid);
     }
-    let tags = Reader::behind(bytes, head).bits(64);
+    let tags = bits_at(bytes, head.wrapping_mul(8));
     let mut deltas = tags ^ tags << 4;
     canvas.change(0, pattern(deltas & 15));
     let mut before = 0;
@@ -101,14 +151,14 @@ pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
 
 #[inline(never)]
 pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
+    check(flags)?;
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
     let bitmap = bitmap.ok_or(Error::Invalid)?;
     let [first, ..] = *bitmap;
     if first & 1 != 0 {
         return Err(Error::Invalid);
     }
-    let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
-    let mut held = Held::default();
+    let (mut held, mut index) = (Held::default(), 0usize);
     // What the word at hand is filled with, as far as is known.
     let mut fill = 0;
     // The first granule begins a run like any other, if that has a tag.
@@ -120,24 +170,16 @@ pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Res
         first = 0;
         let mut here = fill;
         while rest != 0 {
-            let change = pattern(held.next(|| runs.sixteen_changes()));
+            let change = pattern(held.next(|| {
+                index = index.wrapping_add(1);
+                changes(bytes, BITMAP_BYTES + 1, flags, index.wrapping_sub(1))
+            }));
             here ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
             fill ^= change;
             rest &= rest.wrapping_sub(1);
         }
         *word = here;
     }
-    runs.finish(held.left())
-}
-
-/// The runs whose tags are behind the first `head` bytes.
-#[inline(always)]
-fn behind(bytes: &[u8], head: usize, flags: u8) -> Result<Runs<'_>> {
-    let alternate = flags & ALTERNATES != 0;
-    if !alternate && flags != 0 {
-        return Err(Error::Invalid);
-    }
-    let mut reader = Reader::behind(bytes, head);
-    let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
-    Ok(Runs::new(Unpacker::new(reader, parity), alternate))
+    let runs = index.wrapping_mul(16).wrapping_sub(held.left());
+    end(bytes, BITMAP_BYTES + 1, flags, runs)
 }

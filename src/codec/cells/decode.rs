@@ -3,10 +3,10 @@
 use super::{
     super::{
         ALL_GRANULES,
-        bits::{LANES, Reader},
+        bits::{LANES, bytes_to, numbers_at},
         block::GRANULES,
         canvas::{Canvas, pattern},
-        packed::{self, Unpacker},
+        packed,
     },
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
     shapes::Shape,
@@ -20,6 +20,7 @@ use crate::{
 const GRID_MAX: usize = GRANULES_PER_WORD / 2;
 
 /// What stands before the cells of an encoding.
+#[derive(Clone, Copy)]
 struct Head {
     first: u8,
     second: u8,
@@ -82,11 +83,20 @@ impl Head {
         Some(Shape(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(others)?])))
     }
 
-    /// The tags of cells of one shape, in these bytes.
-    #[inline(always)]
-    fn tags<'a>(&self, bytes: &'a [u8]) -> Unpacker<'a> {
-        let parity = if self.odd_even() { Some(self.parity()) } else { None };
-        Unpacker::new(Reader::behind(bytes, self.len()), parity)
+    /// The bit that the cells begin with, of which the last of these is behind `count` cells.
+    fn cell_at(self, count: usize) -> usize {
+        let width = self.number_bits().wrapping_add(packed::width(self.odd()) as u32);
+        self.len().wrapping_mul(8).wrapping_add(count.wrapping_mul(width as usize))
+    }
+
+    /// Bits of the number of a shape.
+    fn number_bits(self) -> u32 {
+        index_bits(self.count())
+    }
+
+    /// Where the tags are alternately odd and even: the parity of the first.
+    fn odd(self) -> Option<u8> {
+        self.odd_even().then_some(self.parity())
     }
 }
 
@@ -99,74 +109,41 @@ pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usiz
     match (lengths.map(|shape| shape.len()).max(), head.count()) {
         (Some(0..=GRID_MAX), 1) => decode_grid(canvas, bytes),
         (_, 1) => decode_like(canvas, bytes),
-
         _ => decode_long(canvas, bytes),
     }
 }
 
-/// The shapes' numbers and the tags of cells.
-struct Values<'a> {
-    reader: Reader<'a>,
-    number_bits: u8,
-    /// The tags are alternately odd and even; the first is odd.
-    odd_even: bool,
-    odd: bool,
-}
-
-impl<'a> Values<'a> {
-    #[inline(always)]
-    fn new(bytes: &'a [u8], head: &Head) -> Self {
-        Self {
-            reader: Reader::behind(bytes, head.len()),
-            number_bits: index_bits(head.count()) as u8,
-            odd_even: head.odd_even(),
-            odd: head.parity() > 0,
-        }
-    }
-
-    fn width(&self) -> u32 {
-        u32::from(self.number_bits).wrapping_add(if self.odd_even { 3 } else { 4 })
-    }
-
-    /// The next eight numbers, and tags, a byte each. They are even in number, so that all turns of odd
-    /// and even are like the first.
-    #[inline(never)]
-    fn eight(&mut self) -> (u64, u64) {
-        let values = self.reader.numbers(self.width());
-        let bits = u32::from(self.number_bits) & 7;
-        let mask = 0x0101_0101_0101_0101u64.wrapping_mul(!(u64::MAX << bits));
-        let tags = (values & !mask) >> bits;
-        let tags = match (self.odd_even, self.odd) {
-            (false, _) => tags,
-            (true, true) => tags << 1 | 0x0001_0001_0001_0001,
-            (true, false) => tags << 1 | 0x0100_0100_0100_0100,
-        };
-        (values & mask, tags)
-    }
-
-    /// Bytes begun so far, without the last `unused` cells. [`Error::Invalid`] if there are fewer.
-    #[inline(never)]
-    fn finish(&self, unused: u32) -> Result<usize> {
-        self.reader.check(unused.wrapping_mul(self.width()) as usize)
-    }
+/// Eight cells from bit `at` on: the numbers of their shapes, of so many bits, and their tags, a byte each. They are
+/// even in number, so that all turns of odd and even are like the first.
+// Of nothing that lies in memory: it would take stack.
+#[inline(never)]
+fn eight(bytes: &[u8], at: usize, bits: u32, odd: Option<u8>) -> (u64, u64) {
+    let values = numbers_at(bytes, at, bits.wrapping_add(packed::width(odd) as u32));
+    let mask = 0x0101_0101_0101_0101u64.wrapping_mul(!(u64::MAX << (bits & 7)));
+    let tags = (values & !mask) >> (bits & 7);
+    let tags = match odd {
+        None => tags,
+        Some(0) => tags << 1 | 0x0100_0100_0100_0100,
+        Some(_) => tags << 1 | 0x0001_0001_0001_0001,
+    };
+    (values & mask, tags)
 }
 
 /// Those of some cells, a byte each.
-// Without what they are read from: these stay in registers.
 #[derive(Default)]
 struct Held {
     numbers: u64,
     tags: u64,
-    left: u32,
+    left: usize,
 }
 
 impl Held {
     /// The next cell's number, and its tag.
     #[inline(always)]
-    fn next(&mut self, values: &mut Values<'_>) -> (usize, u64) {
+    fn next(&mut self, eight: impl FnOnce() -> (u64, u64)) -> (usize, u64) {
         if self.left == 0 {
-            (self.numbers, self.tags) = values.eight();
-            self.left = LANES as u32;
+            (self.numbers, self.tags) = eight();
+            self.left = LANES;
         }
         self.left = self.left.wrapping_sub(1);
         let next = ((self.numbers & 7) as usize, self.tags & 15);
@@ -187,9 +164,11 @@ fn run_of(shape: Shape) -> u64 {
 struct Spread {
     /// A cell of tag 1.
     run: u64,
-    /// Bits of a cell, and bytes of the tags of those beside one another.
+    /// Bits of a cell, of those beside one another, and of their tags; and how many of those a word holds.
     step: u32,
-    tag_bytes: usize,
+    bits: usize,
+    tag_bits: u32,
+    groups: u32,
     /// Two tags each, and one, as far apart as the cells they are of.
     pairs: u64,
     ones: u64,
@@ -202,16 +181,13 @@ impl Spread {
         let step = (shape.len() as u32).wrapping_mul(4);
         let beside = |of: u64, by: u32| of | of.wrapping_shl(by);
         let (run, two) = (run_of(shape), beside(0xf, step));
+        let bits = (step as usize).wrapping_mul(2);
         if shape.len() > GRID_MAX / 2 {
-            return Self { run, step, tag_bytes: 1, pairs: 0xff, ones: two };
+            return Self { run, step, bits, tag_bits: 8, groups: 8, pairs: 0xff, ones: two };
         }
         let four = step.wrapping_mul(2);
-        Self { run, step, tag_bytes: 2, pairs: beside(0xff, four), ones: beside(two, four) }
-    }
-
-    /// Bits of the cells beside one another.
-    fn bits(&self) -> usize {
-        (self.step as usize).wrapping_mul(2).wrapping_mul(self.tag_bytes)
+        let (pairs, ones) = (beside(0xff, four), beside(two, four));
+        Self { run, step, bits: bits.wrapping_mul(2), tag_bits: 16, groups: 4, pairs, ones }
     }
 
     /// The cells of two or four tags.
@@ -235,29 +211,28 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
         return Err(Error::Invalid);
     }
     let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
-    let mut unpacker = head.tags(bytes);
-    let used = unpacker.check(count)?;
-    let mut tags = [0; GRANULES / 2 + 1];
-    for eight in tags.chunks_exact_mut(8).take(count.div_ceil(16)) {
-        eight.copy_from_slice(&unpacker.sixteen().to_le_bytes());
-    }
+    let used = bytes_to(bytes, head.cell_at(count))?;
     let spread = Spread::new(shape);
     let words = canvas.words();
     // Bits of the first cell that lie before the block.
     let mut cut = skip.wrapping_mul(4);
-    let (mut at, mut tags_at) = (0usize, 0usize);
+    let (mut at, mut tags_at) = (0usize, head.cell_at(0));
     while at < GRANULES * 4 {
-        let Some(those) = tags.get(tags_at..).and_then(<[u8]>::first_chunk) else { break };
-        let cells = spread.cells(u16::from_le_bytes(*those)) >> (cut & 63);
-        if let Some(word) = words.get_mut(at / 64) {
-            *word |= cells << (at & 63);
+        let mut tags = packed::sixteen(bytes, tags_at, head.odd());
+        tags_at = head.cell_at(16).wrapping_sub(head.cell_at(0)).wrapping_add(tags_at);
+        for _ in 0..spread.groups {
+            let cells = spread.cells(tags as u16) >> (cut & 63);
+            if let Some(word) = words.get_mut(at / 64) {
+                *word |= cells << (at & 63);
+            }
+            // Behind the block there is one more, and then none.
+            if let Some(next) = words.get_mut((at / 64).wrapping_add(1)) {
+                *next |= cells >> 1 >> (!at & 63);
+            }
+            at = spread.bits.wrapping_sub(cut as usize).wrapping_add(at);
+            tags >>= spread.tag_bits;
+            cut = 0;
         }
-        if let Some(next) = words.get_mut((at / 64).wrapping_add(1)) {
-            *next |= cells >> 1 >> (!at & 63);
-        }
-        at = spread.bits().wrapping_sub(cut as usize).wrapping_add(at);
-        tags_at = tags_at.wrapping_add(spread.tag_bytes);
-        cut = 0;
     }
     Ok(used)
 }
@@ -266,7 +241,7 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
 #[inline(always)]
 fn paint(
     canvas: &mut Canvas,
-    head: &Head,
+    head: Head,
     mut next: impl FnMut() -> Option<(Shape, u64)>,
 ) -> Result<()> {
     let (shape, tag) = next().ok_or(Error::Invalid)?;
@@ -295,10 +270,15 @@ fn paint(
 fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
     let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
-    let mut tags = head.tags(bytes);
-    let mut held = packed::Held::default();
-    paint(canvas, &head, || Some((shape, held.next(|| tags.sixteen()))))?;
-    tags.finish(held.left())
+    let (mut held, mut count) = (packed::Held::default(), 0usize);
+    paint(canvas, head, || {
+        let tag = held.next(|| {
+            count = count.wrapping_add(16);
+            packed::sixteen(bytes, head.cell_at(count.wrapping_sub(16)), head.odd())
+        });
+        Some((shape, tag))
+    })?;
+    bytes_to(bytes, head.cell_at(count.wrapping_sub(held.left())))
 }
 
 /// Decodes cells of any shapes.
@@ -306,14 +286,17 @@ fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
 fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let head = Head::read(bytes)?;
     let mut shapes = [Shape(0); SHAPES];
-    for (place, index) in shapes.iter_mut().zip(0..head.count()) {
-        *place = head.shape(bytes, index).ok_or(Error::Invalid)?;
+    for (place, number) in shapes.iter_mut().zip(0..head.count()) {
+        *place = head.shape(bytes, number).ok_or(Error::Invalid)?;
     }
-    let mut values = Values::new(bytes, &head);
-    let mut held = Held::default();
-    paint(canvas, &head, || {
-        let (index, tag) = held.next(&mut values);
-        shapes.get(index).filter(|_| index < head.count()).map(|shape| (*shape, tag))
+    let (bits, odd) = (head.number_bits(), head.odd());
+    let (mut held, mut count) = (Held::default(), 0usize);
+    paint(canvas, head, || {
+        let (number, tag) = held.next(|| {
+            count = count.wrapping_add(LANES);
+            eight(bytes, head.cell_at(count.wrapping_sub(LANES)), bits, odd)
+        });
+        shapes.get(number).filter(|_| number < head.count()).map(|shape| (*shape, tag))
     })?;
-    values.finish(held.left)
+    bytes_to(bytes, head.cell_at(count.wrapping_sub(held.left)))
 }

@@ -143,41 +143,51 @@ struct Last {
     at: u16,
 }
 
-/// Places where a shape is looked for.
-const PLACES: usize = 64;
-
-/// The shapes of the cells that the block's ends have not cut, and which cells have which.
+/// The shapes of the cells that the block's ends have not cut, and which cells have which; every other run of the
+/// block is of tag 0.
 #[inline(never)]
 fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
     let Layout { shapes, numbers, .. } = layout;
     *shapes = Shapes::new();
-    // The number of a shape, where its lengths say.
-    let mut places = [0; PLACES];
+    // The number of a shape, a nibble, where its lengths say.
+    let mut places = 0u64;
     let mut cells = Cells::new(block);
     cells.next()?;
+    // All of the others begin with zeroes.
+    let Cells { mut starts, mut begin, .. } = cells;
     let mut appender = Appender::default();
     // The cells that are cut get theirs later.
     appender.push(0, numbers);
     let mut last = Last { begin: 0, at: 0 };
-    for cell in cells {
-        if cell.is_last() {
+    while begin < GRANULES {
+        let at = starts.next(&block.starts);
+        let end = if at < GRANULES { starts.next(&block.starts) } else { at };
+        if end >= GRANULES {
             appender.push(0, numbers);
-            last = Last { begin: cell.begin as u16, at: cell.at as u16 };
+            last = Last { begin: begin as u16, at: at as u16 };
             break;
         }
-        let shape = cell.shape();
-        let place = places.get_mut(shape.hash() % PLACES)?;
+        let shape = Cell { begin, at, end }.shape();
+        let place = shape.hash().wrapping_mul(4) & 63;
+        let mut number = (places >> place & 15) as u8;
         // No cell in front of another has the shape that is where there is none.
-        if shapes.at(*place) != shape {
-            *place = shapes.find_or_add(shape, |shapes| is_worth(shapes, block))?;
+        if shapes.at(number) != shape {
+            let len = shapes.len;
+            number = shapes.find_or_add(shape)?;
+            if shapes.len > len && !is_worth(shapes, block) {
+                return None;
+            }
+            places = places & !(15 << place) | u64::from(number) << place;
         }
-        appender.push((*place).into(), numbers);
+        appender.push(number.into(), numbers);
+        begin = end;
     }
     // There is one more where all cells are of two granules: a grid.
     (appender.finish(numbers) <= TAGS).then_some(last)
 }
 
 /// False where the shapes and the cells' numbers of them take more than the starts take in a bitmap or a list.
+#[inline(always)]
 fn is_worth(shapes: &Shapes, block: &Block) -> bool {
     // There are as many cells as tags, if the block's beginning does not cut one off without.
     let count = block.tags.len();
@@ -195,7 +205,7 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
     let Layout { shapes, numbers, .. } = layout;
     let (number, skip) = match shapes.find_first(first) {
         Some(found) => found,
-        None => (shapes.find_or_add(first.shape(), |_| true)?, 0),
+        None => (shapes.find_or_add(first.shape())?, 0),
     };
     layout.skip = skip;
     numbers.set(0, number);
@@ -203,7 +213,7 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
         let last = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
         let number = match shapes.find_last(last) {
             Some(number) => number,
-            None => shapes.find_or_add(last.shape(), |_| true)?,
+            None => shapes.find_or_add(last.shape())?,
         };
         numbers.set(numbers.len().wrapping_sub(1), number);
     }

@@ -19,7 +19,7 @@ impl Shape {
     /// A number that few others have.
     #[inline(always)]
     pub(super) fn hash(self) -> usize {
-        self.0.wrapping_mul(0x9e37).wrapping_shr(10).into()
+        self.0.wrapping_mul(0x9e37).wrapping_shr(12).into()
     }
 
     /// Granules.
@@ -61,21 +61,12 @@ impl Shapes {
         self.shapes.iter().copied().take(self.len.into())
     }
 
-    /// Its number; with it, where it is not there. `None` where there would be too many, or they are not `worth` it.
+    /// Its number; it is added where it is not there. `None` where there would be too many.
     #[inline(never)]
-    pub(super) fn find_or_add(
-        &mut self,
-        shape: Shape,
-        worth: impl FnOnce(&Self) -> bool,
-    ) -> Option<u8> {
+    pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
         let number = self.known().position(|known| known == shape).unwrap_or(self.len.into());
-        if number == self.len.into() {
-            *self.shapes.get_mut(number)? = shape;
-            self.len = self.len.wrapping_add(1);
-            if !worth(self) {
-                return None;
-            }
-        }
+        *self.shapes.get_mut(number)? = shape;
+        self.len = self.len.max((number as u8).wrapping_add(1));
         Some(number as u8)
     }
 
@@ -104,11 +95,15 @@ impl Shapes {
         })
     }
 
+    /// True if they all have as many.
+    #[inline(never)]
     pub(super) fn same_zeroes(&self) -> bool {
         let [first, ..] = self.shapes;
         self.known().all(|shape| shape.zeroes() == first.zeroes())
     }
 
+    /// Bytes of them in an encoding.
+    #[inline(always)]
     pub(in crate::codec) fn bytes(&self) -> usize {
         let len = usize::from(self.len);
         if self.same_zeroes() { len.wrapping_add(1) } else { len.wrapping_mul(2) }
