@@ -1,7 +1,5 @@
 //! Small numbers in bytes, lowest bits first.
 
-use crate::error::{Error, Result};
-
 /// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
 
@@ -99,7 +97,7 @@ pub(super) fn bits_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Eight numbers of `width` bits, 7 at most, from bit `at` on, a byte each: three shifts unpack them all.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn numbers_at(bytes: &[u8], at: usize, width: u32) -> u64 {
     let width = width & 7;
     let mask = |of: u64, lanes: u32| of.wrapping_mul(!(u64::MAX << width.wrapping_mul(lanes)));
@@ -111,10 +109,10 @@ pub(super) fn numbers_at(bytes: &[u8], at: usize, width: u32) -> u64 {
     pairs & bytes | (pairs >> width & bytes) << 8
 }
 
-/// The bytes that end with bit `end`, or behind it; [`Error::Invalid`] if there are fewer.
-pub(super) fn bytes_to(bytes: &[u8], end: usize) -> Result<usize> {
+/// The bytes that end with bit `end`, or behind it; `None` if there are fewer.
+pub(super) fn bytes_to(bytes: &[u8], end: usize) -> Option<usize> {
     let used = end.wrapping_add(7) >> 3;
-    if used > bytes.len() { Err(Error::Invalid) } else { Ok(used) }
+    (used <= bytes.len()).then_some(used)
 }
 
 /// The last `count` bytes, fewer than a word.

@@ -36,10 +36,7 @@ use super::{
     runs,
     starts::Starts,
 };
-use crate::{
-    error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink, TagSource},
-};
+use crate::tags::{GRANULES_PER_WORD, TagSink, TagSource};
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
@@ -252,29 +249,29 @@ pub(super) fn encode_raw(
     ENCODED_MAX
 }
 
-/// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
+/// Decodes a block; returns the bytes used. `None` for what no encoder writes or
 /// what ends too early; what the canvas, an empty one, got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 #[inline(never)]
-pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
-    let first = bytes.first().copied().ok_or(Error::Invalid)?;
+pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+    let first = bytes.first().copied()?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
             canvas.change(0, pattern(tag.into()));
-            Ok(1)
+            Some(1)
         }
         (RAW, 0) => {
-            let bytes = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
+            let bytes = bytes.get(1..ENCODED_MAX)?;
             let words = canvas.words().iter_mut().take(BLOCK_WORDS);
             words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
-            Ok(ENCODED_MAX)
+            Some(ENCODED_MAX)
         }
         (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),
         (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
-        _ => Err(Error::Invalid),
+        _ => None,
     }
 }
 

@@ -8,10 +8,7 @@ use super::{
     nibbles::beside_zeroes,
     packed::{self, Held},
 };
-use crate::{
-    error::{Error, Result},
-    tags::GRANULES_PER_WORD,
-};
+use crate::tags::GRANULES_PER_WORD;
 
 /// Bytes of a bitmap.
 pub(super) const BITMAP_BYTES: usize = size_of::<[u64; QUARTERS]>();
@@ -77,24 +74,24 @@ fn changes(bytes: &[u8], head: usize, flags: u8, index: usize) -> u64 {
     tags | tags << 4
 }
 
-/// Bytes up to the end of the tags of so many runs. [`Error::Invalid`] if there are fewer.
+/// Bytes up to the end of the tags of so many runs. `None` if there are fewer.
 #[inline(never)]
-fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Result<usize> {
+fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Option<usize> {
     let (at, parity) = tags_behind(bytes, head, flags);
     let tags = if flags & ALTERNATES != 0 { runs.wrapping_add(1) >> 1 } else { runs };
     bytes_to(bytes, tags.wrapping_mul(packed::width(parity)).wrapping_add(at))
 }
 
-/// [`Error::Invalid`] for flags that no encoder sets.
-fn check(flags: u8) -> Result<()> {
-    if flags & ALTERNATES == 0 && flags != 0 { Err(Error::Invalid) } else { Ok(()) }
+/// `None` for flags that no encoder sets.
+fn check(flags: u8) -> Option<()> {
+    (flags & ALTERNATES != 0 || flags == 0).then_some(())
 }
 
 #[inline(never)]
-pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
+pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<usize> {
     check(flags)?;
-    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+    let (&[_, len], rest) = bytes.split_first_chunk()?;
+    let starts = rest.get(..len.into())?;
     let head = usize::from(len).wrapping_add(2);
     let first = usize::from(flags & ZERO_FIRST == 0);
     let used = end(bytes, head, flags, first.wrapping_add(len.into()))?;
@@ -111,12 +108,12 @@ pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Resul
     let mut before = 0;
     for &at in starts {
         if at <= before {
-            return Err(Error::Invalid);
+            return None;
         }
         canvas.change(at.into(), pattern(next()));
         before = at;
     }
-    Ok(used)
+    Some(used)
 }
 
 /// True if the tags of a list fit a word.
@@ -126,13 +123,13 @@ pub(super) fn is_short(bytes: &[u8]) -> bool {
 
 /// Decodes a list that [`is_short`] and has a tag for each run.
 #[inline(never)]
-pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
-    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+    let (&[_, len], rest) = bytes.split_first_chunk()?;
+    let starts = rest.get(..len.into())?;
     let head = usize::from(len).wrapping_add(2);
     let end = head.wrapping_add(head >> 1);
     if end > bytes.len() {
-        return Err(Error::Invalid);
+        return None;
     }
     let tags = bits_at(bytes, head.wrapping_mul(8));
     let mut deltas = tags ^ tags << 4;
@@ -140,23 +137,23 @@ pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
     let mut before = 0;
     for &at in starts {
         if at <= before {
-            return Err(Error::Invalid);
+            return None;
         }
         deltas >>= 4;
         canvas.change(at.into(), pattern(deltas & 15));
         before = at;
     }
-    Ok(end)
+    Some(end)
 }
 
 #[inline(never)]
-pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Result<usize> {
+pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<usize> {
     check(flags)?;
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
-    let bitmap = bitmap.ok_or(Error::Invalid)?;
+    let bitmap = bitmap?;
     let [first, ..] = *bitmap;
     if first & 1 != 0 {
-        return Err(Error::Invalid);
+        return None;
     }
     let (mut held, mut index) = (Held::default(), 0usize);
     // What the word at hand is filled with, as far as is known.

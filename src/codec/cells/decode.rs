@@ -11,10 +11,7 @@ use super::{
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
     shapes::Shape,
 };
-use crate::{
-    error::{Error, Result},
-    tags::GRANULES_PER_WORD,
-};
+use crate::tags::GRANULES_PER_WORD;
 
 /// Granules of a cell of which a word holds two.
 const GRID_MAX: usize = GRANULES_PER_WORD / 2;
@@ -28,13 +25,13 @@ struct Head {
 
 impl Head {
     #[inline(always)]
-    fn read(bytes: &[u8]) -> Result<Self> {
-        let &[first, second] = bytes.first_chunk().ok_or(Error::Invalid)?;
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[first, second] = bytes.first_chunk()?;
         let head = Self { first, second };
         if first & 0x18 != 0 || head.parity() != 0 && !head.odd_even() || head.len() > bytes.len() {
-            return Err(Error::Invalid);
+            return None;
         }
-        Ok(head)
+        Some(head)
     }
 
     /// Shapes.
@@ -102,7 +99,7 @@ impl Head {
 
 /// Decodes cells.
 #[inline(always)]
-pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
     // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
     let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
@@ -202,13 +199,13 @@ impl Spread {
 
 /// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
 #[inline(never)]
-fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
     let head = Head::read(bytes)?;
-    let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
+    let shape = head.shape(bytes, 0)?;
     let (len, skip) = (shape.len() as u32, head.skip() as u32);
     // The first cell, too, has a granule in the block.
     if skip >= len {
-        return Err(Error::Invalid);
+        return None;
     }
     let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
     let used = bytes_to(bytes, head.cell_at(count))?;
@@ -234,7 +231,7 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
             cut = 0;
         }
     }
-    Ok(used)
+    Some(used)
 }
 
 /// Paints a block of cells, run by run.
@@ -243,11 +240,10 @@ fn paint(
     canvas: &mut Canvas,
     head: Head,
     mut next: impl FnMut() -> Option<(Shape, u64)>,
-) -> Result<()> {
-    let (shape, tag) = next().ok_or(Error::Invalid)?;
+) -> Option<()> {
+    let (shape, tag) = next()?;
     // The first cell, too, has a granule in the block.
-    let mut end =
-        shape.len().checked_sub(head.skip()).filter(|end| *end > 0).ok_or(Error::Invalid)?;
+    let mut end = shape.len().checked_sub(head.skip()).filter(|end| *end > 0)?;
     let mut begin = end.saturating_sub(shape.others());
     let mut tag = pattern(tag);
     // A cell is a granule long at least, so this ends.
@@ -257,19 +253,19 @@ fn paint(
             break;
         }
         canvas.change(end, tag);
-        let (shape, next_tag) = next().ok_or(Error::Invalid)?;
+        let (shape, next_tag) = next()?;
         begin = end.wrapping_add(shape.zeroes());
         end = begin.wrapping_add(shape.others());
         tag = pattern(next_tag);
     }
-    Ok(())
+    Some(())
 }
 
 /// Decodes cells of one shape, of any length.
 #[inline(never)]
-fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
     let head = Head::read(bytes)?;
-    let shape = head.shape(bytes, 0).ok_or(Error::Invalid)?;
+    let shape = head.shape(bytes, 0)?;
     let (mut held, mut count) = (packed::Held::default(), 0usize);
     paint(canvas, head, || {
         let tag = held.next(|| {
@@ -283,11 +279,11 @@ fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
 
 /// Decodes cells of any shapes.
 #[inline(never)]
-fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Result<usize> {
+fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
     let head = Head::read(bytes)?;
     let mut shapes = [Shape(0); SHAPES];
     for (place, number) in shapes.iter_mut().zip(0..head.count()) {
-        *place = head.shape(bytes, number).ok_or(Error::Invalid)?;
+        *place = head.shape(bytes, number)?;
     }
     let (bits, odd) = (head.number_bits(), head.odd());
     let (mut held, mut count) = (Held::default(), 0usize);
