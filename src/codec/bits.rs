@@ -1,5 +1,7 @@
 //! Small numbers in bytes, lowest bits first.
 
+use core::num::NonZero;
+
 /// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
 
@@ -110,9 +112,9 @@ pub(super) fn numbers_at(bytes: &[u8], at: usize, width: u32) -> u64 {
 }
 
 /// The bytes that end with bit `end`, or behind it; `None` if there are fewer.
-pub(super) fn bytes_to(bytes: &[u8], end: usize) -> Option<usize> {
+pub(super) fn bytes_to(bytes: &[u8], end: usize) -> Option<NonZero<usize>> {
     let used = end.wrapping_add(7) >> 3;
-    (used <= bytes.len()).then_some(used)
+    NonZero::new(used).filter(|used| used.get() <= bytes.len())
 }
 
 /// The last `count` bytes, fewer than a word.

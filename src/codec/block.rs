@@ -26,6 +26,8 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
+use core::num::NonZero;
+
 use super::{
     ALL_GRANULES,
     canvas::{Canvas, pattern},
@@ -254,18 +256,18 @@ pub(super) fn encode_raw(
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 #[inline(never)]
-pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let first = bytes.first().copied()?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
             canvas.change(0, pattern(tag.into()));
-            Some(1)
+            Some(NonZero::<usize>::MIN)
         }
         (RAW, 0) => {
             let bytes = bytes.get(1..ENCODED_MAX)?;
             let words = canvas.words().iter_mut().take(BLOCK_WORDS);
             words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
-            Some(ENCODED_MAX)
+            NonZero::new(ENCODED_MAX)
         }
         (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),
         (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),

@@ -130,7 +130,8 @@ pub(crate) fn decode_bytes<P: PageSize>(
     for number in 0..Encoder::<P>::BLOCKS {
         let rest = bytes.get(at..).ok_or(Error::Invalid)?;
         let mut canvas = Canvas::new();
-        at = at.saturating_add(block::decode(&mut canvas, rest).ok_or(Error::Invalid)?);
+        let used = block::decode(&mut canvas, rest).ok_or(Error::Invalid)?;
+        at = at.saturating_add(used.get());
         if wet {
             canvas.write(sink, number.wrapping_mul(BLOCK_WORDS), 0);
         }

@@ -89,7 +89,7 @@ pub(super) fn width(parity: Option<u8>) -> usize {
 
 /// Sixteen tags from bit `at` on, between bytes unless they are of three bits.
 // Of nothing that lies in memory, as all that decodes: it would take stack.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn sixteen(bytes: &[u8], at: usize, parity: Option<u8>) -> u64 {
     let mut tags = bits_at(bytes, at);
     let Some(parity) = parity else { return tags };

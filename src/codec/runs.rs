@@ -1,5 +1,7 @@
 //! List and bitmap: every run of a block by itself.
 
+use core::num::NonZero;
+
 use super::{
     bits::{Writer, bits_at, bytes_to},
     block::{BITMAP, Block, LIST, QUARTERS},
@@ -76,7 +78,7 @@ fn changes(bytes: &[u8], head: usize, flags: u8, index: usize) -> u64 {
 
 /// Bytes up to the end of the tags of so many runs. `None` if there are fewer.
 #[inline(never)]
-fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Option<usize> {
+fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Option<NonZero<usize>> {
     let (at, parity) = tags_behind(bytes, head, flags);
     let tags = if flags & ALTERNATES != 0 { runs.wrapping_add(1) >> 1 } else { runs };
     bytes_to(bytes, tags.wrapping_mul(packed::width(parity)).wrapping_add(at))
@@ -88,7 +90,7 @@ fn check(flags: u8) -> Option<()> {
 }
 
 #[inline(never)]
-pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<usize> {
+pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<NonZero<usize>> {
     check(flags)?;
     let (&[_, len], rest) = bytes.split_first_chunk()?;
     let starts = rest.get(..len.into())?;
@@ -123,7 +125,7 @@ pub(super) fn is_short(bytes: &[u8]) -> bool {
 
 /// Decodes a list that [`is_short`] and has a tag for each run.
 #[inline(never)]
-pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let (&[_, len], rest) = bytes.split_first_chunk()?;
     let starts = rest.get(..len.into())?;
     let head = usize::from(len).wrapping_add(2);
@@ -143,11 +145,15 @@ pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
         canvas.change(at.into(), pattern(deltas & 15));
         before = at;
     }
-    Some(end)
+    NonZero::new(end)
 }
 
 #[inline(never)]
-pub(super) fn decode_bitmap(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<usize> {
+pub(super) fn decode_bitmap(
+    canvas: &mut Canvas,
+    bytes: &[u8],
+    flags: u8,
+) -> Option<NonZero<usize>> {
     check(flags)?;
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
     let bitmap = bitmap?;

@@ -1,5 +1,7 @@
 //! Cells out of bytes: those of one shape by the word, others as changes of the tag.
 
+use core::num::NonZero;
+
 use super::{
     super::{
         ALL_GRANULES,
@@ -99,13 +101,12 @@ impl Head {
 
 /// Decodes cells.
 #[inline(always)]
-pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
     let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
     match (lengths.map(|shape| shape.len()).max(), head.count()) {
         (Some(0..=GRID_MAX), 1) => decode_grid(canvas, bytes),
-        (_, 1) => decode_like(canvas, bytes),
         _ => decode_long(canvas, bytes),
     }
 }
@@ -199,7 +200,7 @@ impl Spread {
 
 /// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
 #[inline(never)]
-fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
     let shape = head.shape(bytes, 0)?;
     let (len, skip) = (shape.len() as u32, head.skip() as u32);
@@ -216,7 +217,7 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
     let (mut at, mut tags_at) = (0usize, head.cell_at(0));
     while at < GRANULES * 4 {
         let mut tags = packed::sixteen(bytes, tags_at, head.odd());
-        tags_at = head.cell_at(16).wrapping_sub(head.cell_at(0)).wrapping_add(tags_at);
+        tags_at = packed::width(head.odd()).wrapping_mul(16).wrapping_add(tags_at);
         for _ in 0..spread.groups {
             let cells = spread.cells(tags as u16) >> (cut & 63);
             if let Some(word) = words.get_mut(at / 64) {
@@ -261,25 +262,9 @@ fn paint(
     Some(())
 }
 
-/// Decodes cells of one shape, of any length.
-#[inline(never)]
-fn decode_like(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
-    let head = Head::read(bytes)?;
-    let shape = head.shape(bytes, 0)?;
-    let (mut held, mut count) = (packed::Held::default(), 0usize);
-    paint(canvas, head, || {
-        let tag = held.next(|| {
-            count = count.wrapping_add(16);
-            packed::sixteen(bytes, head.cell_at(count.wrapping_sub(16)), head.odd())
-        });
-        Some((shape, tag))
-    })?;
-    bytes_to(bytes, head.cell_at(count.wrapping_sub(held.left())))
-}
-
 /// Decodes cells of any shapes.
 #[inline(never)]
-fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<usize> {
+fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
     let mut shapes = [Shape(0); SHAPES];
     for (place, number) in shapes.iter_mut().zip(0..head.count()) {
