@@ -188,8 +188,8 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     /// # Errors
     /// [`Error::NoEntry`] where it is free, bad or not of this area.
     pub fn count(&self, entry: SwapEntry) -> Result<u32> {
-        let run = self.run(EntryRange::new(entry, 1)?).map_err(|_| Error::NoEntry)?;
-        self.map.lock(&self.host).state(run.start).count()
+        let index = self.index(entry).map_err(|_| Error::NoEntry)?;
+        self.map.lock(&self.host).state(index).count()
     }
 
     /// Keeps a free slot from ever being handed out: its place on the device is bad. Doing so
@@ -198,9 +198,9 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     /// # Errors
     /// [`Error::Invalid`] where it is in use or not of this area.
     pub fn mark_bad(&self, entry: SwapEntry) -> Result<()> {
-        let run = self.run(EntryRange::new(entry, 1)?)?;
+        let index = self.index(entry)?;
         let mut map = self.map.lock(&self.host);
-        if map.state(run.start).is_bad() { Ok(()) } else { map.mark_bad(run.start) }
+        if map.state(index).is_bad() { Ok(()) } else { map.mark_bad(index) }
     }
 
     /// Drops one reference of each slot, or none: where a slot has none, that is reported as
@@ -209,6 +209,13 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         if self.change(range, state::State::put, 0).is_err() {
             self.host.warn(Warning::BadSwapFree);
         }
+    }
+
+    /// The number of a slot; [`Error::Invalid`] where it is not of this area.
+    fn index(&self, entry: SwapEntry) -> Result<u32> {
+        // An entry before the area wraps past its end, which is below 2^31.
+        let index = entry.raw().wrapping_sub(self.slots.first().raw());
+        if index < self.slots.len() { Ok(index as u32) } else { Err(Error::Invalid) }
     }
 
     /// The slots of `range` by their numbers; [`Error::Invalid`] where one is not of this area.
@@ -233,13 +240,16 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         change: impl Fn(state::State) -> Result<state::State>,
         folio: u32,
     ) -> Result<bool> {
-        let run = self.run(range)?;
-        let (next, wake) = {
-            let mut map = self.map.lock(&self.host);
-            let Changed { idle, wake } = map.update(run, change, folio)?;
-            (map.next_run(idle), wake)
-        };
-        self.free(next);
+        let Changed { freeing, wake } = if range.len() == 1 {
+            let index = self.index(range.first())?;
+            self.map.lock(&self.host).update_one(index, change, folio)
+        } else {
+            let run = self.run(range)?;
+            self.map.lock(&self.host).update(run, change, folio)
+        }?;
+        if freeing.is_some() {
+            self.free(freeing);
+        }
         Ok(wake)
     }
 
@@ -287,7 +297,7 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
     }
 
     fn swapcache_wait(&self, entry: SwapEntry) -> Result<()> {
-        let run = self.run(EntryRange::new(entry, 1)?)?;
+        let index = self.index(entry)?;
         let queue = self.queue(entry).ok_or(Error::Invalid)?;
         loop {
             // First the word, then the note that someone waits, if the mark is there still. Who
@@ -295,7 +305,7 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
             // finds it changed, or is woken. No wake-up is lost, and where nobody waits, no word
             // is written that others' pins share.
             let seen = queue.load(Ordering::Acquire);
-            if !self.map.lock(&self.host).wait(run.start) {
+            if !self.map.lock(&self.host).wait(index) {
                 return Ok(());
             }
             self.host.wait(queue, seen);
@@ -306,9 +316,9 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
     }
 
     fn keeper(&self, entry: SwapEntry) -> Option<Keeper> {
-        let run = self.run(EntryRange::new(entry, 1).ok()?).ok()?;
+        let index = self.index(entry).ok()?;
         let map = self.map.lock(&self.host);
-        map.state(run.start).is_cached().then(|| Keeper::from_link(map.folio(run.start)))
+        map.state(index).is_cached().then(|| Keeper::from_link(map.folio(index)))
     }
 }
 
