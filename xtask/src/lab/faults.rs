@@ -79,6 +79,13 @@ const FAULTS: &[Fault] = &[
         model: WOKEN,
     },
     Fault {
+        name: "who drops the marks of two slots does not see the note",
+        file: MAP,
+        from: "wake |= slot.change(",
+        to: "let _ = slot.change(",
+        model: WOKEN,
+    },
+    Fault {
         name: "who waits leaves no note",
         file: MAP,
         from: "self.set(index, state, slot.link);\n        true",
