@@ -69,10 +69,10 @@ impl Idle {
 
 /// What an [`update`](Map::update) leaves to be done, with the lock let go of.
 #[must_use]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Changed {
-    /// The first run of slots that are being freed, and the rest.
-    pub(super) freeing: Option<(Range<u32>, Idle)>,
+    /// Slots that are being freed.
+    pub(super) idle: Idle,
     /// A mark is gone that someone waits for.
     pub(super) wake: bool,
 }
@@ -257,10 +257,10 @@ impl<H: Host> Map<H> {
         for (slot, index) in slots.iter_mut().zip(run).rev() {
             wake |= slot.change(index, change(slot.state)?, folio, &mut idle);
         }
-        Ok(Changed { freeing: self.next_run(idle), wake })
+        Ok(Changed { idle, wake })
     }
 
-    /// [`update`](Self::update) of one slot, as most are: it is asked once, and there is no list.
+    /// [`update`](Self::update) of one slot, as most are: it is asked once.
     pub(super) fn update_one(
         &mut self,
         index: u32,
@@ -270,8 +270,7 @@ impl<H: Host> Map<H> {
         let slot = self.slots.get_mut(index as usize).ok_or(Error::NoEntry)?;
         let mut idle = Idle::NONE;
         let wake = slot.change(index, change(slot.state)?, folio, &mut idle);
-        let alone = || (index..index.wrapping_add(1), Idle::NONE);
-        Ok(Changed { freeing: (idle != Idle::NONE).then(alone), wake })
+        Ok(Changed { idle, wake })
     }
 
     /// Notes that someone waits for the mark of a slot; false where it has none.

@@ -240,16 +240,32 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         change: impl Fn(state::State) -> Result<state::State>,
         folio: u32,
     ) -> Result<bool> {
-        let Changed { freeing, wake } = if range.len() == 1 {
-            let index = self.index(range.first())?;
-            self.map.lock(&self.host).update_one(index, change, folio)
-        } else {
-            let run = self.run(range)?;
-            self.map.lock(&self.host).update(run, change, folio)
-        }?;
-        if freeing.is_some() {
-            self.free(freeing);
+        if range.len() != 1 {
+            return self.change_all(range, change, folio);
         }
+        let index = self.index(range.first())?;
+        let Changed { idle, wake } = self.map.lock(&self.host).update_one(index, change, folio)?;
+        if idle != Idle::NONE {
+            self.free(Some((index..index.wrapping_add(1), Idle::NONE)));
+        }
+        Ok(wake)
+    }
+
+    /// [`change`](Self::change) of several slots: apart, so that one alone needs few registers.
+    #[inline(never)]
+    fn change_all(
+        &self,
+        range: EntryRange,
+        change: impl Fn(state::State) -> Result<state::State>,
+        folio: u32,
+    ) -> Result<bool> {
+        let run = self.run(range)?;
+        let (next, wake) = {
+            let mut map = self.map.lock(&self.host);
+            let Changed { idle, wake } = map.update(run, change, folio)?;
+            (map.next_run(idle), wake)
+        };
+        self.free(next);
         Ok(wake)
     }
 
