@@ -165,6 +165,8 @@ fn the_target_of_pin_and_restore_is_judged_row_by_row() {
     let said = stdout(&["pin-cost", "--pages", "64", "--runs", "1", "--parts"]);
     let lines: Vec<_> = said.lines().collect();
     let (table, verdicts) = lines.split_at(lines.len() - 3);
+    let (floor, table) = table.split_last().expect("the pin's floor");
+    assert!(floor.starts_with("the pin's floor: "), "{said}");
     let words = ["mixture", "all of the maps", "one tag", "2 to 8 runs", "9 runs or more"];
     // The first 18 columns name a row; behind what both take together come share, save and free.
     let rows = table[2..].iter().map(|row| row.split_at(18)).map(|(name, figures)| {

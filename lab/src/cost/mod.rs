@@ -9,6 +9,7 @@
 //! those are what the target is compared with: on the mixture that the library's other targets for
 //! speed are stated on, and on the maps, as a whole and by the runs of tags that a page has.
 
+mod floor;
 mod maps;
 mod mixture;
 mod parts;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
+use floor::Floor;
 use maps::{CLASSES, Tags};
 use parts::Parts;
 
@@ -129,6 +131,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let bar = ProgressBar::new(args.runs * (whole + rows.len()) as u64);
     bar.set_style(ProgressStyle::with_template("swap-in [{bar:40}] {pos}/{len} {eta}")?);
     let mut times = KINDS.map(|_| Vec::new());
+    let mut floors = Vec::new();
     let mut bytes = 0;
     for _ in 0..args.runs {
         // In turn, so that whatever else the machine does falls on all of them.
@@ -142,12 +145,13 @@ pub fn run(args: &Args) -> Result<bool> {
             row.time(args.pages as usize)?;
             bar.inc(1);
         }
+        floors.push(floor::round(args.pages as usize));
     }
     bar.finish_and_clear();
     if !args.parts {
         print_swap_ins(args, times, bytes);
     }
-    print_parts(args, &rows, maps.len());
+    print_parts(args, &rows, &floors, maps.len());
     Ok(true)
 }
 
@@ -254,7 +258,7 @@ fn print_swap_ins(args: &Args, times: [Vec<f64>; 6], bytes: usize) {
     );
 }
 
-fn print_parts(args: &Args, rows: &[Row<'_>], maps: usize) {
+fn print_parts(args: &Args, rows: &[Row<'_>], floors: &[Floor], maps: usize) {
     println!(
         "the library's calls alone, ns a page: {} pages a run, median of {} runs; tags of a mixture \
          (70 % one tag, 20 % 2 to 12 runs, 10 % 13 to 200), and of the {maps} pages of {}",
@@ -278,6 +282,12 @@ fn print_parts(args: &Args, rows: &[Row<'_>], maps: usize) {
             row.median(|p| p.free)
         );
     }
+    println!(
+        "the pin's floor: a word changed twice under such a lock {:.1}, by compare-and-exchange \
+         {:.1}",
+        median(floors.iter().map(|floor| floor.locked)),
+        median(floors.iter().map(|floor| floor.exchanged))
+    );
     println!("pin and restore together, target {TARGET_NS:.0} ns a page:");
     for (verdict, held) in [("missed", false), ("reached", true)] {
         let names = rows.iter().filter(|row| row.holds() == held).map(|row| row.name.as_str());
