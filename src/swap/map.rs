@@ -67,6 +67,9 @@ impl Idle {
     pub(super) const NONE: Self = Self(NIL);
 }
 
+/// The first run of neighbours of [`Idle`] slots, if there are any, and the rest.
+pub(super) type Freeing = Option<(Range<u32>, Idle)>;
+
 /// What an [`update`](Map::update) leaves to be done, with the lock let go of.
 #[must_use]
 #[derive(Debug, Clone, Copy)]
@@ -282,7 +285,7 @@ impl<H: Host> Map<H> {
     }
 
     /// The first run of neighbours of `idle`, and the rest.
-    pub(super) fn next_run(&self, idle: Idle) -> Option<(Range<u32>, Idle)> {
+    pub(super) fn next_run(&self, idle: Idle) -> Freeing {
         if idle == Idle::NONE {
             return None;
         }

@@ -39,7 +39,7 @@ mod pin;
 mod slot;
 mod state;
 
-use map::{Changed, Idle, Map};
+use map::{Changed, Freeing, Idle, Map};
 pub use pin::{FolioId, Keeper, NoSwap, SwapCache, SwapPin};
 pub use slot::{RestoredSlot, SlotRef};
 
@@ -241,7 +241,9 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         folio: u32,
     ) -> Result<bool> {
         if range.len() != 1 {
-            return self.change_all(range, change, folio);
+            let (next, wake) = self.change_all(range, change, folio)?;
+            self.free(next);
+            return Ok(wake);
         }
         let index = self.index(range.first())?;
         let Changed { idle, wake } = self.map.lock(&self.host).update_one(index, change, folio)?;
@@ -251,27 +253,24 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         Ok(wake)
     }
 
-    /// [`change`](Self::change) of several slots: apart, so that one alone needs few registers.
+    /// The slots of `range` changed under the lock, several of them: apart, so that one alone needs
+    /// few registers. What is to be freed is left to the caller, whose stack is shallower.
     #[inline(never)]
     fn change_all(
         &self,
         range: EntryRange,
         change: impl Fn(state::State) -> Result<state::State>,
         folio: u32,
-    ) -> Result<bool> {
+    ) -> Result<(Freeing, bool)> {
         let run = self.run(range)?;
-        let (next, wake) = {
-            let mut map = self.map.lock(&self.host);
-            let Changed { idle, wake } = map.update(run, change, folio)?;
-            (map.next_run(idle), wake)
-        };
-        self.free(next);
-        Ok(wake)
+        let mut map = self.map.lock(&self.host);
+        let Changed { idle, wake } = map.update(run, change, folio)?;
+        Ok((map.next_run(idle), wake))
     }
 
     /// Drops the records of slots that are being freed, with no lock held, and only then gives
     /// the slots back (HOOK-3).
-    fn free(&self, mut next: Option<(Range<u32>, Idle)>) {
+    fn free(&self, mut next: Freeing) {
         while let Some((run, rest)) = next {
             if let Ok(range) = self.range(run.clone()) {
                 self.freed.slots_freed(range);
