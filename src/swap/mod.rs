@@ -242,13 +242,15 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     ) -> Result<bool> {
         if range.len() != 1 {
             let (next, wake) = self.change_all(range, change, folio)?;
-            self.free(next);
+            if let Some((run, rest)) = next {
+                self.free(run, rest);
+            }
             return Ok(wake);
         }
         let index = self.index(range.first())?;
         let Changed { idle, wake } = self.map.lock(&self.host).update_one(index, change, folio)?;
         if idle != Idle::NONE {
-            self.free(Some((index..index.wrapping_add(1), Idle::NONE)));
+            self.free(index..index.wrapping_add(1), Idle::NONE);
         }
         Ok(wake)
     }
@@ -270,7 +272,8 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
 
     /// Drops the records of slots that are being freed, with no lock held, and only then gives
     /// the slots back (HOOK-3).
-    fn free(&self, mut next: Freeing) {
+    fn free(&self, run: Range<u32>, rest: Idle) {
+        let mut next = Some((run, rest));
         while let Some((run, rest)) = next {
             if let Ok(range) = self.range(run.clone()) {
                 self.freed.slots_freed(range);
@@ -278,6 +281,20 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
             let mut map = self.map.lock(&self.host);
             map.finish(run);
             next = map.next_run(rest);
+        }
+    }
+
+    /// Wakes who waits for marks of `range`: outside of the lock, after the marks are gone (see
+    /// `swapcache_wait`).
+    // Apart: the stack of who clears a mark is deepest while a slot is freed, before that.
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, range: EntryRange) {
+        // Neighbours use different queues, so a range of QUEUES slots uses all.
+        for queue in (0..range.len().min(QUEUES as u64)).filter_map(|i| self.queue(range.get(i)?)) {
+            // Ordering: Release, so that who sees the new value sees what was done under the pin.
+            queue.fetch_add(1, Ordering::Release);
+            self.host.wake(queue);
         }
     }
 
@@ -298,16 +315,9 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
 
     fn swapcache_clear(&self, range: EntryRange) {
         match self.change(range, state::State::clear, 0) {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(_) => return self.host.warn(Warning::BadCacheClear),
-        }
-        // Outside of the lock, after the marks are gone: see `swapcache_wait`. Neighbours use
-        // different queues, so a range of QUEUES slots uses all.
-        for queue in (0..range.len().min(QUEUES as u64)).filter_map(|i| self.queue(range.get(i)?)) {
-            // Ordering: Release, so that who sees the new value sees what was done under the pin.
-            queue.fetch_add(1, Ordering::Release);
-            self.host.wake(queue);
+            Ok(false) => {}
+            Ok(true) => self.wake(range),
+            Err(_) => self.host.warn(Warning::BadCacheClear),
         }
     }
 
