@@ -97,8 +97,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
 
     fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let stored = self.index.insert(entry, word, flags);
-        // What was replaced, or, after an error, the record itself.
-        self.release(stored.unwrap_or(word));
+        // What was replaced, which is nothing mostly; or, after an error, the record itself.
+        let left = stored.unwrap_or(word);
+        if !left.is_null() {
+            self.release_left(left);
+        }
         stored.map(drop).ok_or(Error::NoMemory)
     }
 
@@ -211,7 +214,13 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// As [`invalidate`](Self::invalidate); the time grows with what the range holds.
     pub fn invalidate_range(&self, range: EntryRange) {
-        self.index.drain(range, |word| self.release(word));
+        let mut dropping = self.records.dropping(self.host());
+        self.index.drain(range, |word| {
+            if !is_inline(word) {
+                // SAFETY: it was taken out of its slot.
+                unsafe { dropping.take(word) };
+            }
+        });
     }
 
     /// Drops every record of one swap type, its first and last offset included, and none
@@ -426,6 +435,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any.
     pub fn shrink(&mut self) -> usize {
         self.index.shrink()
+    }
+
+    #[inline(never)]
+    fn release_left(&self, word: Word) {
+        self.release(word);
     }
 
     /// Lets go of a word that was taken out of the index.

@@ -240,17 +240,25 @@ impl<H: Host> Index<H> {
     #[inline(never)]
     pub(crate) fn drain(&self, range: EntryRange, mut each: impl FnMut(Word)) {
         let last = range.last().raw();
-        let mut next = Some(range.first().raw());
-        while let Some(leaf) = next.and_then(|next| self.next_leaf(next, last)) {
+        let mut first = range.first().raw();
+        loop {
+            // Where there is a leaf, the next one follows mostly.
+            let leaf = self.lock_known(first).or_else(|| self.next_leaf(first, last));
+            let Some(leaf) = leaf else { return };
             let position = leaf.position();
             let end = position | SLOT_MASK;
             let whole = position & SLOT_MASK == 0 && end <= last;
-            next = if whole && !leaf.is_pinned() {
+            let done = if whole && !leaf.is_pinned() {
                 leaf.detach().for_each(&mut each);
-                end.checked_add(1)
+                end
             } else {
                 drain_some(leaf, position, end.min(last), &mut each)
             };
+            // Behind the last position of all, counting would begin anew.
+            if done >= last {
+                return;
+            }
+            first = done.wrapping_add(1);
         }
     }
 
@@ -331,14 +339,14 @@ impl<H: Host> Index<H> {
 }
 
 /// Takes words out of a leaf, from `first` to `last` or as many as can be kept until it is
-/// unlocked; returns where to go on.
+/// unlocked; returns the last position that was looked at.
 #[inline(always)]
 fn drain_some<H: Host>(
     mut leaf: LeafGuard<'_, H>,
     first: u64,
     last: u64,
     each: &mut impl FnMut(Word),
-) -> Option<u64> {
+) -> u64 {
     // A range that knows its end: behind the last position of all, counting would begin anew.
     let mut rest = first..=last;
     let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
@@ -348,7 +356,7 @@ fn drain_some<H: Host>(
     }
     drop(leaf);
     batch.into_iter().filter(|word| !word.is_null()).for_each(each);
-    if rest.is_empty() { last.checked_add(1) } else { Some(*rest.start()) }
+    if rest.is_empty() { last } else { rest.start().wrapping_sub(1) }
 }
 
 /// Whoever has put words in has drained them before: leaves that still hold some are leaked, and

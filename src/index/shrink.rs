@@ -53,6 +53,21 @@ impl<H: Host> Index<H> {
         }
     }
 
+    /// As [`unlink`](Self::unlink), for one of many: false, with nothing done, where the leaf is the
+    /// last of its node.
+    #[inline]
+    pub(super) fn unlink_beside_others(&self, node: Ref<'_, Node<H>>, position: u64) -> bool {
+        let _state = node.get().state.lock(self.host());
+        let stays = node.children() > 1;
+        if stays {
+            // INVARIANT: as there.
+            node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
+            node.bump_version();
+            node.remove_child();
+        }
+        stays
+    }
+
     /// Locks the place that a node above `position` is linked from. The caller holds the node's
     /// `state`.
     fn lock_parent(&self, node: &Node<H>, position: u64) -> Above<'_, H> {
