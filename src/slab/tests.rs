@@ -133,6 +133,16 @@ impl Rig {
             let head = unsafe { slab.as_ref() };
             assert_eq!(usize::from(head.used.get()), objects.len());
             let size = head.object_bytes();
+            let mut spare = usize::from(head.fresh.get() / head.words);
+            let mut place = head.free.get();
+            while place != 0 {
+                spare += 1;
+                // SAFETY: a free object's place in the slab, its first byte the next one's.
+                let next = unsafe { slab.cast::<u8>().add(usize::from(place) * FINE_STEP) };
+                // SAFETY: as above.
+                place = unsafe { next.read() };
+            }
+            assert_eq!(spare + objects.len(), (SLAB_BYTES - HEAD) / size, "none is lost");
             for at in (HEAD..SLAB_BYTES).step_by(FINE_STEP) {
                 // SAFETY: in the slab.
                 let word = unsafe { slab.cast::<u8>().add(at) };
@@ -184,7 +194,9 @@ fn tag_12_objects_dropped_together_are_wiped_and_freed_once() {
         // Those that were freed are handed out again before there is another slab.
         if let Some(live) = rig.live.last() {
             // SAFETY: a live object's slab.
-            let head = unsafe { slab_of(live.at).as_ref() };
+            let slab = unsafe { slab_of(live.at) };
+            // SAFETY: as above.
+            let head = unsafe { slab.as_ref() };
             let (full, before) = (head.is_full(), rig.slabs.bytes());
             rig.alloc(live.len);
             assert!(full || rig.slabs.bytes() == before);
@@ -247,9 +259,10 @@ fn threads_that_drop_from_the_same_slabs_leave_nothing() {
                         objects.push(Sent(at));
                         if objects.len() < 200 { continue } else { objects.swap_remove(step % 200) }
                     };
-                    // SAFETY: it was given away by whoever allocated it.
                     match step % 5 {
+                        // SAFETY: it was given away by whoever allocated it.
                         0 => unsafe { slabs.free(&host, other.0) },
+                        // SAFETY: as above.
                         _ => unsafe { dropped.push(other.0) },
                     }
                     if step % 64 == 0 {

@@ -29,6 +29,13 @@ const PAYLOAD: Tags = {
     tags
 };
 
+/// Eight runs that touch: the record is a payload in a slab, with others of its size.
+const LISTED: Tags = {
+    let mut tags = [0; 16];
+    tags[3] = 0x1122_3344_5566_7788;
+    tags
+};
+
 fn entry(ty: u32, offset: u64) -> SwapEntry {
     SwapEntry::new(SwapType::new(ty).unwrap(), offset).unwrap()
 }
@@ -544,6 +551,50 @@ fn tag_8_tag_14_area_beside_a_save_to_its_leaf_keeps_or_drops_it_whole() {
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert!(restored(store, entry(1, 1)).is_none_or(|tags| tags == PAYLOAD));
+        },
+    );
+}
+
+/// Slabs of payloads that are held.
+fn slabs(store: &Store) -> u64 {
+    store.stats().payload_bytes / 1024
+}
+
+#[test]
+fn tag_8_tag_12_two_areas_in_one_slab_leave_nothing_of_it() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &LISTED);
+            save(store, entry(2, 0), &LISTED);
+            assert_eq!(slabs(store), 1);
+        },
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| store.invalidate_area(SwapType::new(2).unwrap()),
+        ],
+        |store| assert_eq!(slabs(store), 0),
+    );
+}
+
+#[test]
+fn tag_8_tag_12_an_area_beside_others_in_its_slab_takes_its_own_alone() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &LISTED);
+            save(store, entry(1, 1), &LISTED);
+            save(store, entry(2, 0), &LISTED);
+        },
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| {
+                store.invalidate(entry(2, 0));
+                save(store, entry(2, 1), &LISTED);
+                assert_eq!(restored(store, entry(2, 1)), Some(LISTED));
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(2, 1)), Some(LISTED));
+            assert_eq!((store.stats().entries, slabs(store)), (1, 1));
         },
     );
 }
