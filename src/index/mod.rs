@@ -236,7 +236,9 @@ impl<H: Host> Index<H> {
     }
 
     /// Takes every word of `range` out and hands those that are not small to `each`, with no
-    /// lock held. A small word is no pointer: there is nothing to let go of.
+    /// lock held. A small word is no pointer: there is nothing to let go of. Where a leaf goes as
+    /// a whole `each` may get small ones too, and nulls: whoever has to look at a word sees that
+    /// by the way.
     #[inline(never)]
     pub(crate) fn drain(&self, range: EntryRange, mut each: impl FnMut(Word)) {
         let last = range.last().raw();
