@@ -35,7 +35,7 @@ use grow::Then;
 use leaf::Leaf;
 use memory::Memory;
 use node::{Child, FANOUT, LEVEL_MAX, Node, SLOT_MASK};
-use tree::{Root, Visit};
+use tree::{Root, View, Visit};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
@@ -108,6 +108,49 @@ impl<H: Host> Index<H> {
         // Acquire: what the word refers to was stored before it, too.
         let word = leaf.load(position, Ordering::Acquire);
         if Visit::keyed(node, child, version).valid() { Seen::Word(word) } else { Seen::Nothing }
+    }
+
+    /// Calls `each` with the place in `range` and the word of every entry that has one, in order. Takes no
+    /// lock and writes nothing; each word was there at a moment of its own.
+    #[inline]
+    pub(crate) fn look_through(&self, range: EntryRange, mut each: impl FnMut(u64, Word)) {
+        let (first, last) = (range.first().raw(), range.last().raw());
+        let mut position = first;
+        while position <= last {
+            // The last of all positions is half of what fits.
+            let behind = (position | SLOT_MASK).min(last).wrapping_add(1);
+            let Some(view) = self.view(position) else {
+                position = behind;
+                continue;
+            };
+            // As long as it is worth something; then once more from there.
+            while let Some(word) = view.get(position) {
+                if !word.is_null() {
+                    each(position.wrapping_sub(first), word);
+                }
+                position = position.wrapping_add(1);
+                if position == behind {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A look at the leaf of `position`, if there is one.
+    #[inline]
+    fn view(&self, position: u64) -> Option<View<'_, H>> {
+        let node = self.memory.hinted(position)?;
+        // Acquire on both: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if node.is_above(position) {
+            let child = Child(node.child(1, position).load(Ordering::Acquire));
+            match child.leaf(&self.memory) {
+                Some(leaf) => return Some(View::new(Visit::keyed(node, child, version), leaf)),
+                None if child.0.is_null() => return None,
+                None => {}
+            }
+        }
+        self.walk_to_view(position)
     }
 
     /// Takes the word of `entry` out; null where there is none.

@@ -87,16 +87,14 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         range: EntryRange,
         mut page: impl FnMut(u64) -> Option<S>,
     ) -> u64 {
-        (0..range.len())
-            .filter_map(|i| {
-                let entry = range.get(i)?;
-                let word = self.index.get(entry);
-                if word.is_null() {
-                    return None;
-                }
-                self.restore_word(entry, word, &mut page(i)?).then_some(())
-            })
-            .count() as u64
+        let mut written = 0u64;
+        self.index.look_through(range, |index, word| {
+            if let (Some(entry), Some(mut tags)) = (range.get(index), page(index)) {
+                let whole = self.restore_word(entry, word, &mut tags);
+                written = written.wrapping_add(whole.into());
+            }
+        });
+        written
     }
 
     /// Drops the records of all entries of `range`.

@@ -69,6 +69,8 @@ const SINKS_AND_ENDS: [&str; 2] =
 const USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 
+const FOLIO: [&str; 2] =
+    ["index", "tag_13_a_folio_restored_beside_the_death_of_its_leaf_shows_nothing_else"];
 const ONE_SLAB: [&str; 2] = ["index", "tag_8_tag_12_two_areas_in_one_slab_leave_nothing_of_it"];
 
 const FAULTS: &[Fault] = &[
@@ -408,6 +410,13 @@ const FAULTS: &[Fault] = &[
         from: "            node.key.store(NO_KEY, Ordering::Release);\n            node.bump_version();",
         to: "            node.bump_version();",
         model: FEW_LEAVES,
+    },
+    Fault {
+        name: "a look at a leaf is believed for all of a folio",
+        file: "src/index/tree.rs",
+        from: "self.visit.valid().then_some(word)",
+        to: "Some(word)",
+        model: FOLIO,
     },
     // Slabs.
     Fault {
