@@ -6,12 +6,17 @@
 //! |---|---|---|
 //! | all 0 | nothing: no record | |
 //! | `01` | the encoded tags themselves, 62 bits ([`InlineCode`]) | none |
-//! | `00` | a pointer to an object of the slabs | encoded, its size in the slab's head |
-//! | `10` | a pointer to memory of the host | raw, [`PageSize::TAG_BYTES`] |
-//! | `11` | a pointer to memory of the host | its own size in two bytes, then encoded |
+//! | `10` | a pointer to an object of the slabs | encoded, its size in the slab's head |
+//! | `000` | a pointer to memory of the host | raw, [`PageSize::TAG_BYTES`] |
+//! | `100` | a pointer to memory of the host | its own size in two bytes, then encoded |
 //!
-//! Payloads are aligned to 4, so a pointer keeps all its bits but two zeroes at the
-//! bottom (KASAN tags, 52-bit addresses), and still points into the object (kmemleak).
+//! Objects of the slabs are aligned to 4, and what comes from the host to 8, so a pointer keeps
+//! all its bits but the zeroes at the bottom (KASAN tags, 52-bit addresses), and still points into
+//! the object (kmemleak). One bit tells what has no payload, one which memory it lies in.
+
+mod dropping;
+
+pub(crate) use dropping::Dropping;
 
 use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
 
@@ -36,20 +41,39 @@ enum Kind {
     Sized(NonNull<u8>),
 }
 
-const KIND: usize = 3;
-const SLAB: usize = 0;
 const INLINE: usize = 1;
-const RAW: usize = 2;
-const SIZED: usize = 3;
+const SLAB: usize = 2;
+const RAW: usize = 0;
+const SIZED: usize = 4;
 
 fn kind(word: Word) -> Option<Kind> {
-    let pointer = NonNull::new(word.map_addr(|a| a & !KIND));
-    match word.addr() & KIND {
-        INLINE => Some(Kind::Inline(InlineCode::from_bits(word.addr() as u64 >> 2))),
-        RAW => pointer.map(Kind::Raw),
-        SIZED => pointer.map(Kind::Sized),
-        _ => pointer.map(Kind::Slab),
+    if is_inline(word) {
+        return Some(Kind::Inline(InlineCode::from_bits(word.addr() as u64 >> 2)));
     }
+    if is_of_slab(word) {
+        NonNull::new(object_of(word)).map(Kind::Slab)
+    } else {
+        kind_of_host(word)
+    }
+}
+
+/// The kind of a word that is neither inline nor of the slabs.
+fn kind_of_host(word: Word) -> Option<Kind> {
+    if word.addr() & SIZED == RAW {
+        NonNull::new(word).map(Kind::Raw)
+    } else {
+        NonNull::new(word.wrapping_byte_sub(SIZED)).map(Kind::Sized)
+    }
+}
+
+/// Of a word that is not inline: true if its payload is an object of the slabs.
+fn is_of_slab(word: Word) -> bool {
+    word.addr() & SLAB != 0
+}
+
+/// That object.
+fn object_of(word: Word) -> *mut u8 {
+    word.wrapping_byte_sub(SLAB)
 }
 
 fn inline_record(code: InlineCode) -> Record {
@@ -64,7 +88,7 @@ const EVERY_GRANULE: u64 = 0x1111_1111_1111_1111;
 
 /// True if the word holds the tags itself, so that reading it needs no lock.
 pub(crate) fn is_inline(word: Word) -> bool {
-    word.addr() & KIND == INLINE
+    word.addr() & INLINE != 0
 }
 
 /// A record that no index refers to yet, or no more.
@@ -100,7 +124,11 @@ pub(crate) struct Records<H: Host, P: PageSize> {
 }
 
 impl<H: Host, P: PageSize> Records<H, P> {
-    const RAW_LAYOUT: Layout = Layout::new::<P::Words>();
+    const RAW_LAYOUT: Layout = {
+        let layout = Layout::new::<P::Words>();
+        assert!(layout.align() > SIZED, "room for the kind");
+        layout
+    };
 
     pub(crate) const fn new() -> Self {
         Self {
@@ -302,17 +330,22 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Wipes a record and lets go of its payload. Called with no lock held.
     #[inline]
     pub(crate) fn free(&self, host: &H, record: Record) {
-        match record.0.addr().get() & KIND {
-            INLINE => {}
+        let word = record.into_word();
+        if is_inline(word) {
+            return;
+        }
+        if !is_of_slab(word) {
+            return self.free_of_host(host, word);
+        }
+        if let Some(object) = NonNull::new(object_of(word)) {
             // SAFETY: a record owns its payload, and it is consumed here.
-            SLAB => unsafe { self.slabs.free(host, record.0) },
-            _ => self.free_of_host(host, record),
+            unsafe { self.slabs.free(host, object) };
         }
     }
 
     #[inline(never)]
-    fn free_of_host(&self, host: &H, record: Record) {
-        match kind(record.into_word()) {
+    fn free_of_host(&self, host: &H, word: Word) {
+        match kind_of_host(word) {
             None | Some(Kind::Inline(_) | Kind::Slab(_)) => {}
             Some(Kind::Raw(payload)) => self.free_direct(host, payload, Self::RAW_LAYOUT),
             Some(Kind::Sized(payload)) => {
@@ -330,6 +363,11 @@ impl<H: Host, P: PageSize> Records<H, P> {
         unsafe { wipe(payload, layout.size()) };
         // SAFETY: it came from this host with this layout, and no one has it any more.
         unsafe { host.free(payload, layout) };
+    }
+
+    /// For records that are let go of together.
+    pub(crate) const fn dropping<'a>(&'a self, host: &'a H) -> Dropping<'a, H, P> {
+        Dropping::new(self, host)
     }
 
     /// Sets the number of raw payloads kept for when the host has no memory. On an error

@@ -5,7 +5,13 @@
 //! as it is ([`crate::record`]).
 //!
 //! A freed object is zeroed before it is put on a free list, an emptied slab goes back
-//! to the host at once, all zero (TAG-12).
+//! to the host at once, all zero (TAG-12). Objects that go together are put together first
+//! ([`dropped`]).
+
+mod dropped;
+
+#[cfg(test)]
+mod tests;
 
 use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
@@ -13,8 +19,12 @@ use intrusive_collections::{
     Adapter, DefaultPointerOps, LinkedList, PointerOps, UnsafeRef, linked_list::LinkedListOps,
 };
 
+pub(crate) use dropped::Dropped;
+
+use dropped::Tally;
+
 use crate::{
-    host::{AllocFlags, Host, Lock},
+    host::{AllocFlags, Guard, Host, Lock},
     sync::{AtomicUsize, Ordering},
 };
 
@@ -23,17 +33,19 @@ use crate::{
 pub(crate) const SLAB_BYTES: usize = 1024;
 /// The largest object cut out of slabs.
 pub(crate) const OBJECT_MAX: usize = 256;
+/// The smallest. None that is asked for is smaller.
+const OBJECT_MIN: usize = 8;
 /// Bytes between two classes, up to and above [`FINE_MAX`].
 const FINE_STEP: usize = 4;
 const COARSE_STEP: usize = 16;
 const FINE_MAX: usize = 128;
-const FINE_CLASSES: usize = FINE_MAX / FINE_STEP;
+const FINE_CLASSES: usize = (FINE_MAX - OBJECT_MIN) / FINE_STEP + 1;
 const CLASSES: usize = FINE_CLASSES + (OBJECT_MAX - FINE_MAX) / COARSE_STEP;
 
 /// The class of objects of `len` bytes, 1 to [`OBJECT_MAX`].
 const fn class_of(len: usize) -> usize {
     if len <= FINE_MAX {
-        len.div_ceil(FINE_STEP).saturating_sub(1)
+        len.saturating_sub(OBJECT_MIN).div_ceil(FINE_STEP)
     } else {
         len.saturating_sub(FINE_MAX).div_ceil(COARSE_STEP).wrapping_add(FINE_CLASSES - 1)
     }
@@ -42,8 +54,8 @@ const fn class_of(len: usize) -> usize {
 /// Bytes of an object of `class`.
 const fn class_bytes(class: usize) -> usize {
     let number = class.wrapping_add(1);
-    if number <= FINE_CLASSES {
-        number.wrapping_mul(FINE_STEP)
+    if class < FINE_CLASSES {
+        class.wrapping_mul(FINE_STEP).wrapping_add(OBJECT_MIN)
     } else {
         number.wrapping_sub(FINE_CLASSES).wrapping_mul(COARSE_STEP).wrapping_add(FINE_MAX)
     }
@@ -57,7 +69,8 @@ const fn class_bytes(class: usize) -> usize {
 ///   the lock of that class.
 /// - The last `fresh` words, whole objects, were never handed out. `free` is the place of an object that was
 ///   given back, 0 for none; the first byte of each of them is the next, in the same way.
-/// - Objects that are not in use are zero but for that byte.
+/// - Objects that are not in use are zero but for that byte. Those of `dropped` are in use, by
+///   whoever dropped the first of them; it is no part of what the lock guards.
 /// - A slab with an object to spare is on its class's list; no other is.
 #[repr(C, align(8))]
 struct Slab {
@@ -68,6 +81,7 @@ struct Slab {
     used: Cell<u8>,
     fresh: Cell<u8>,
     free: Cell<u8>,
+    dropped: Tally,
 }
 
 const HEAD: usize = size_of::<Slab>();
@@ -127,8 +141,7 @@ impl Slab {
         let head = unsafe { slab.as_ref() };
         // SAFETY: the object is the caller's.
         unsafe { object.write(head.free.get()) };
-        // In the slab, and a multiple of a word behind its head: 1 to 255 words.
-        head.free.set((object.addr().get() % SLAB_BYTES / FINE_STEP) as u8);
+        head.free.set(place_of(object));
         head.used.set(head.used.get().wrapping_sub(1));
     }
 }
@@ -225,7 +238,7 @@ impl Class {
     }
 
     fn push(&mut self, slab: NonNull<Slab>) {
-        // SAFETY: the slab is live, and stays so while it is on the list: `Slabs::free`
+        // SAFETY: the slab is live, and stays so while it is on the list: `Slabs::retire`
         // takes it off before it gives it back.
         self.0.push_front(unsafe { UnsafeRef::from_raw(slab.as_ptr()) });
     }
@@ -302,6 +315,7 @@ impl<H: Host> Slabs<H> {
             used: Cell::new(0),
             fresh: Cell::new(room.saturating_sub(left_over) as u8),
             free: Cell::new(0),
+            dropped: Tally::new(),
         };
         // SAFETY: the host gave us this many bytes.
         unsafe { slab.write_bytes(0, SLAB_BYTES) };
@@ -348,6 +362,22 @@ impl<H: Host> Slabs<H> {
             }
             return;
         }
+        // SAFETY: as the lock says, no object is in use any more.
+        unsafe { self.retire(host, list, slab, was_full) };
+    }
+
+    /// Gives a slab back to the host, and its class's lock.
+    ///
+    /// # Safety
+    /// No object of it is in use, and `list` is its class's, on which it is unless it `was_full`.
+    #[inline]
+    unsafe fn retire(
+        &self,
+        host: &H,
+        mut list: Guard<'_, H, Class>,
+        slab: NonNull<Slab>,
+        was_full: bool,
+    ) {
         if !was_full {
             // SAFETY: not full until now, so it is on this list.
             unsafe { list.0.cursor_mut_from_ptr(slab.as_ptr()) }.remove();
@@ -359,6 +389,11 @@ impl<H: Host> Slabs<H> {
         // SAFETY: it came from `new_slab`, of this host, with this layout.
         unsafe { host.free(slab.cast(), Slab::LAYOUT) };
     }
+}
+
+/// The place of an object in its slab, in words: behind the head, so 1 to 255.
+fn place_of(object: NonNull<u8>) -> u8 {
+    (object.addr().get() % SLAB_BYTES / FINE_STEP) as u8
 }
 
 /// # Safety

@@ -8,10 +8,12 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
-    index::{Index, Seen, Staged, Word},
+    index::{Index, Seen, Word},
     record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
+
+mod range;
 
 #[cfg(test)]
 mod tests;
@@ -97,8 +99,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
 
     fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         let stored = self.index.insert(entry, word, flags);
-        // What was replaced, or, after an error, the record itself.
-        self.release(stored.unwrap_or(word));
+        // What was replaced, which is nothing mostly; or, after an error, the record itself.
+        let left = stored.unwrap_or(word);
+        if !left.is_null() {
+            self.release_left(left);
+        }
         stored.map(drop).ok_or(Error::NoMemory)
     }
 
@@ -204,111 +209,6 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     #[inline(never)]
     fn walk_and_invalidate(&self, entry: SwapEntry) {
         self.release(self.index.take(entry));
-    }
-
-    /// Drops the records of all entries of `range`.
-    ///
-    /// # Contexts
-    /// As [`invalidate`](Self::invalidate); the time grows with what the range holds.
-    pub fn invalidate_range(&self, range: EntryRange) {
-        self.index.drain(range, |word| self.release(word));
-    }
-
-    /// Drops every record of one swap type, its first and last offset included, and none
-    /// of another (TAG-8). What others save meanwhile may stay.
-    ///
-    /// # Contexts
-    /// As [`invalidate_range`](Self::invalidate_range).
-    pub fn invalidate_area(&self, ty: SwapType) {
-        self.invalidate_range(EntryRange::area(ty));
-    }
-
-    /// Stores the tags of a folio: those of `page(i)` under slot `i` of `range`; where
-    /// `page(i)` is `None`, page `i` is untagged and an older record of its slot is left
-    /// alone (TAG-1, TAG-10).
-    ///
-    /// All or nothing at its end; readers may see a part of it while it runs.
-    ///
-    /// # Errors
-    /// [`Error::NoMemory`]: every entry is as before.
-    ///
-    /// # Contexts
-    /// As [`save`](Self::save). `page` is called with no lock held.
-    pub fn save_range<S: TagSource>(
-        &self,
-        range: EntryRange,
-        mut page: impl FnMut(u64) -> Option<S>,
-        flags: AllocFlags,
-    ) -> Result<()> {
-        if range.len() > 1 {
-            return self.save_staged(range, page, flags);
-        }
-        let Some(tags) = page(0) else { return Ok(()) };
-        let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
-        self.insert(range.first(), record.into_word(), flags)
-    }
-
-    #[inline]
-    fn save_staged<S: TagSource>(
-        &self,
-        range: EntryRange,
-        mut page: impl FnMut(u64) -> Option<S>,
-        flags: AllocFlags,
-    ) -> Result<()> {
-        let mut staged = Staged::new();
-        let mut result = Ok(());
-        for index in 0..range.len() {
-            if let (Some(entry), Some(tags)) = (range.get(index), page(index)) {
-                result = self.stage(&mut staged, entry, &tags, flags);
-                if result.is_err() {
-                    break;
-                }
-            }
-        }
-        let result = result.and_then(|()| self.index.exchange(&staged, flags));
-        // What was replaced, or, after an error, what was staged.
-        self.index.end_staging(staged, |word| self.release(word));
-        result
-    }
-
-    /// A record of the tags of a page, the encoder's stack given back.
-    #[inline(never)]
-    fn encode_one(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
-        self.records.create(self.host(), tags, flags)
-    }
-
-    #[inline(always)]
-    fn stage<'a>(
-        &'a self,
-        staged: &mut Staged<'a, H>,
-        entry: SwapEntry,
-        tags: &impl TagSource,
-        flags: AllocFlags,
-    ) -> Result<()> {
-        let word = self.encode_one(tags, flags).ok_or(Error::NoMemory)?.into_word();
-        self.index.stage(staged, entry, word, flags).inspect_err(|_| self.release(word))
-    }
-
-    /// Restores a folio: for each slot `i` of `range` with a record, writes it to
-    /// `page(i)`, unless that is `None`. Returns how many were written.
-    ///
-    /// # Contexts
-    /// As [`restore`](Self::restore).
-    pub fn restore_range<S: TagSink>(
-        &self,
-        range: EntryRange,
-        mut page: impl FnMut(u64) -> Option<S>,
-    ) -> u64 {
-        (0..range.len())
-            .filter_map(|i| {
-                let entry = range.get(i)?;
-                let word = self.index.get(entry);
-                if word.is_null() {
-                    return None;
-                }
-                self.restore_word(entry, word, &mut page(i)?).then_some(())
-            })
-            .count() as u64
     }
 
     /// Moves the record of `from` to `to` in one step, replacing what is there (TAG-16).
@@ -426,6 +326,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any.
     pub fn shrink(&mut self) -> usize {
         self.index.shrink()
+    }
+
+    #[inline(never)]
+    fn release_left(&self, word: Word) {
+        self.release(word);
     }
 
     /// Lets go of a word that was taken out of the index.

@@ -177,6 +177,22 @@ mod checked {
                     self.0.get().store(value as u64, ordering);
                 }
 
+                pub fn swap(&self, value: $value, ordering: Ordering) -> $value {
+                    self.0.get().swap(value as u64, ordering) as $value
+                }
+
+                pub fn compare_exchange(
+                    &self,
+                    from: $value,
+                    to: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    let (from, to) = (from as u64, to as u64);
+                    let swapped = self.0.get().compare_exchange(from, to, success, failure);
+                    swapped.map(|word| word as $value).map_err(|word| word as $value)
+                }
+
                 pub fn fetch_or(&self, value: $value, ordering: Ordering) -> $value {
                     self.0.get().fetch_or(value as u64, ordering) as $value
                 }

@@ -201,7 +201,9 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         // What its drop does, but for giving the leaf back.
         let mut guard = core::mem::ManuallyDrop::new(self);
         guard.set_count(0);
-        guard.index.unlink(guard.node, guard.position);
+        if !guard.index.unlink_beside_others(guard.node, guard.position) {
+            guard.index.unlink(guard.node, guard.position);
+        }
         guard.index.host().exit(guard.cookie);
         Detached { index: guard.index, leaf: guard.leaf }
     }

@@ -210,8 +210,8 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Takes every word out of a leaf that the caller has to itself, and hands those that are not
-    /// small to `each`.
+    /// Takes every word out of a leaf that the caller has to itself, and hands those to `each` that
+    /// do not lie in bytes; nulls are among them.
     #[inline]
     pub(super) fn empty(self, each: &mut impl FnMut(Word)) {
         let slots = match self.kind() {
@@ -221,13 +221,13 @@ impl<'a> Leaf<'a> {
                 return eights
                     .for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
             }
-            Kind::Wide(leaf) => leaf.get().slots.iter(),
+            Kind::Wide(leaf) => leaf.get().slots.chunks_exact(8),
         };
-        for slot in slots {
-            let word = slot.load(Ordering::Relaxed);
-            // Release: as in `store`.
-            slot.store(core::ptr::null_mut(), Ordering::Release);
-            if !is_small(word) {
+        for eight in slots {
+            for slot in eight {
+                let word = slot.load(Ordering::Relaxed);
+                // Release: as in `swap`.
+                slot.store(core::ptr::null_mut(), Ordering::Release);
                 each(word);
             }
         }

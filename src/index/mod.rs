@@ -35,7 +35,7 @@ use grow::Then;
 use leaf::Leaf;
 use memory::Memory;
 use node::{Child, FANOUT, LEVEL_MAX, Node, SLOT_MASK};
-use tree::{Root, Visit};
+use tree::{Root, View, Visit};
 
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
@@ -108,6 +108,49 @@ impl<H: Host> Index<H> {
         // Acquire: what the word refers to was stored before it, too.
         let word = leaf.load(position, Ordering::Acquire);
         if Visit::keyed(node, child, version).valid() { Seen::Word(word) } else { Seen::Nothing }
+    }
+
+    /// Calls `each` with the place in `range` and the word of every entry that has one, in order. Takes no
+    /// lock and writes nothing; each word was there at a moment of its own.
+    #[inline]
+    pub(crate) fn look_through(&self, range: EntryRange, mut each: impl FnMut(u64, Word)) {
+        let (first, last) = (range.first().raw(), range.last().raw());
+        let mut position = first;
+        while position <= last {
+            // The last of all positions is half of what fits.
+            let behind = (position | SLOT_MASK).min(last).wrapping_add(1);
+            let Some(view) = self.view(position) else {
+                position = behind;
+                continue;
+            };
+            // As long as it is worth something; then once more from there.
+            while let Some(word) = view.get(position) {
+                if !word.is_null() {
+                    each(position.wrapping_sub(first), word);
+                }
+                position = position.wrapping_add(1);
+                if position == behind {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A look at the leaf of `position`, if there is one.
+    #[inline]
+    fn view(&self, position: u64) -> Option<View<'_, H>> {
+        let node = self.memory.hinted(position)?;
+        // Acquire on both: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if node.is_above(position) {
+            let child = Child(node.child(1, position).load(Ordering::Acquire));
+            match child.leaf(&self.memory) {
+                Some(leaf) => return Some(View::new(Visit::keyed(node, child, version), leaf)),
+                None if child.0.is_null() => return None,
+                None => {}
+            }
+        }
+        self.walk_to_view(position)
     }
 
     /// Takes the word of `entry` out; null where there is none.
@@ -236,21 +279,31 @@ impl<H: Host> Index<H> {
     }
 
     /// Takes every word of `range` out and hands those that are not small to `each`, with no
-    /// lock held. A small word is no pointer: there is nothing to let go of.
+    /// lock held. A small word is no pointer: there is nothing to let go of. Where a leaf goes as
+    /// a whole `each` may get small ones too, and nulls: whoever has to look at a word sees that
+    /// by the way.
     #[inline(never)]
     pub(crate) fn drain(&self, range: EntryRange, mut each: impl FnMut(Word)) {
         let last = range.last().raw();
-        let mut next = Some(range.first().raw());
-        while let Some(leaf) = next.and_then(|next| self.next_leaf(next, last)) {
+        let mut first = range.first().raw();
+        loop {
+            // Where there is a leaf, the next one follows mostly.
+            let leaf = self.lock_known(first).or_else(|| self.next_leaf(first, last));
+            let Some(leaf) = leaf else { return };
             let position = leaf.position();
             let end = position | SLOT_MASK;
             let whole = position & SLOT_MASK == 0 && end <= last;
-            next = if whole && !leaf.is_pinned() {
+            let done = if whole && !leaf.is_pinned() {
                 leaf.detach().for_each(&mut each);
-                end.checked_add(1)
+                end
             } else {
                 drain_some(leaf, position, end.min(last), &mut each)
             };
+            // Behind the last position of all, counting would begin anew.
+            if done >= last {
+                return;
+            }
+            first = done.wrapping_add(1);
         }
     }
 
@@ -331,14 +384,14 @@ impl<H: Host> Index<H> {
 }
 
 /// Takes words out of a leaf, from `first` to `last` or as many as can be kept until it is
-/// unlocked; returns where to go on.
+/// unlocked; returns the last position that was looked at.
 #[inline(always)]
 fn drain_some<H: Host>(
     mut leaf: LeafGuard<'_, H>,
     first: u64,
     last: u64,
     each: &mut impl FnMut(Word),
-) -> Option<u64> {
+) -> u64 {
     // A range that knows its end: behind the last position of all, counting would begin anew.
     let mut rest = first..=last;
     let mut batch: [Word; BATCH] = [core::ptr::null_mut(); BATCH];
@@ -348,7 +401,7 @@ fn drain_some<H: Host>(
     }
     drop(leaf);
     batch.into_iter().filter(|word| !word.is_null()).for_each(each);
-    if rest.is_empty() { last.checked_add(1) } else { Some(*rest.start()) }
+    if rest.is_empty() { last } else { rest.start().wrapping_sub(1) }
 }
 
 /// Whoever has put words in has drained them before: leaves that still hold some are leaked, and

@@ -19,10 +19,7 @@ impl<H: Host> Index<H> {
     pub(super) fn unlink<'a>(&'a self, mut node: Ref<'a, Node<H>>, position: u64) {
         let mut level = 1u32;
         let mut state = node.get().state.lock(self.host());
-        // INVARIANT: to null under `state`, and locked, which ends with this; the version
-        // grows after that and before the leaf is used for anything else.
-        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
-        node.bump_version();
+        cut(node, position);
         while node.remove_child() == 0 {
             // INVARIANT: `state` keeps others from linking below; the key goes before the
             // link does, and the version grows before the node is used for anything else.
@@ -51,6 +48,19 @@ impl<H: Host> Index<H> {
         if lone {
             self.collapse(position);
         }
+    }
+
+    /// As [`unlink`](Self::unlink), for one of many: false, with nothing done, where the leaf is the
+    /// last of its node.
+    #[inline]
+    pub(super) fn unlink_beside_others(&self, node: Ref<'_, Node<H>>, position: u64) -> bool {
+        let _state = node.get().state.lock(self.host());
+        let stays = node.children() > 1;
+        if stays {
+            cut(node, position);
+            node.remove_child();
+        }
+        stays
     }
 
     /// Locks the place that a node above `position` is linked from. The caller holds the node's
@@ -111,6 +121,15 @@ impl<H: Host> Index<H> {
             unsafe { self.memory.nodes.give(self.host(), top.as_ptr()) };
         }
     }
+}
+
+/// Takes a leaf off its node; the caller has locked it, and holds the node's `state`.
+#[inline]
+fn cut<H: Host>(node: Ref<'_, Node<H>>, position: u64) {
+    // INVARIANT: to null under `state`, and locked, which ends with this; the version grows after
+    // that and before the leaf is used for anything else.
+    node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
+    node.bump_version();
 }
 
 /// The place a node is linked from, locked.

@@ -24,6 +24,7 @@ fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {
 fn drain(index: &Index<TestHost>, first: SwapEntry, nr: usize) -> Vec<usize> {
     let mut words = Vec::new();
     index.drain(EntryRange::new(first, nr).unwrap(), |word| words.push(word.addr()));
+    words.retain(|word| *word > 255);
     words
 }
 

@@ -97,6 +97,28 @@ impl<H: Host> Visit<'_, H> {
     }
 }
 
+/// A look at a leaf, for words of it one after the other, each to be believed by itself.
+pub(super) struct View<'a, H: Host> {
+    visit: Visit<'a, H>,
+    leaf: Leaf<'a>,
+}
+
+impl<'a, H: Host> View<'a, H> {
+    /// `leaf` is the one that the visit saw.
+    pub(super) fn new(visit: Visit<'a, H>, leaf: Leaf<'a>) -> Self {
+        Self { visit, leaf }
+    }
+
+    /// The word at `position`, which is one of the leaf's, or null; `None` where the visit is not
+    /// valid any more.
+    #[inline]
+    pub(super) fn get(&self, position: u64) -> Option<Word> {
+        // Acquire: what the word refers to was stored before it.
+        let word = self.leaf.load(position, Ordering::Acquire);
+        self.visit.valid().then_some(word)
+    }
+}
+
 impl<H: Host> Root<H> {
     pub(super) const fn new() -> Self {
         Self { top: AtomicPtr::new(core::ptr::null_mut()), lock: Lock::new(()) }
@@ -171,6 +193,19 @@ impl<H: Host> Index<H> {
             };
             if visit.valid() {
                 return word;
+            }
+            spin_loop();
+        }
+    }
+
+    /// A look at the leaf of `position` that was valid, if there is one. Takes no lock.
+    #[inline(never)]
+    pub(super) fn walk_to_view(&self, position: u64) -> Option<View<'_, H>> {
+        loop {
+            let Place::Child(visit) = self.walk(position) else { return None };
+            let leaf = visit.child.leaf(&self.memory);
+            if visit.valid() {
+                return leaf.map(|leaf| View::new(visit, leaf));
             }
             spin_loop();
         }

@@ -249,15 +249,20 @@ fn tag_13_a_restore_beside_replacement_and_invalidation_is_whole_or_nothing() {
             });
         }
         let mut found = 0u64;
+        let folio = EntryRange::new(entry(0, 0), 5).unwrap();
         while !stop.load(Ordering::Relaxed) || found == 0 {
-            for i in 0..8 {
-                let mut words = [0u64; 16];
-                if !store.restore(entry((i / 5) as u32, i % 5), &mut words) {
-                    continue;
-                }
+            let mut pages = [[0u64; 16]; 13];
+            let (single, whole) = pages.split_at_mut(8);
+            for (i, words) in (0..).zip(single) {
+                store.restore(entry(i / 5, u64::from(i % 5)), words);
+            }
+            let mut rest = whole.iter_mut();
+            store.restore_range(folio, |_| rest.next());
+            // Others were not found, or are whole, of tag 0.
+            for words in pages.iter().filter(|words| **words != [0; 16]) {
                 found += 1;
                 let same = words[..8].iter().all(|word| *word == words[0]);
-                let one_tag = words == [(words[0] & 15) * 0x1111_1111_1111_1111; 16];
+                let one_tag = *words == [(words[0] & 15) * 0x1111_1111_1111_1111; 16];
                 let half = words[8..].iter().all(|word| *word == 0);
                 let random = words[8..15].iter().all(|word| *word == words[0])
                     && words[15] == words[0] ^ 0x1234;

@@ -18,6 +18,8 @@ type Tags = [u64; 16];
 
 /// One tag: the record is in its slot, in a narrow leaf.
 const INLINE: Tags = [0x3333_3333_3333_3333; 16];
+/// Another.
+const OTHER: Tags = [0x5555_5555_5555_5555; 16];
 /// No pattern: the record is a payload, in a wide leaf.
 const PAYLOAD: Tags = {
     let mut tags = [0; 16];
@@ -26,6 +28,13 @@ const PAYLOAD: Tags = {
         tags[i] = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(i as u64 + 3);
         i += 1;
     }
+    tags
+};
+
+/// Eight runs that touch: the record is a payload in a slab, with others of its size.
+const LISTED: Tags = {
+    let mut tags = [0; 16];
+    tags[3] = 0x1122_3344_5566_7788;
     tags
 };
 
@@ -120,6 +129,33 @@ fn tag_13_restore_beside_a_replacement_finds_one_of_the_two() {
 }
 
 #[test]
+fn tag_13_a_folio_restored_beside_the_death_of_its_leaf_shows_nothing_else() {
+    // The leaf serves another entry before the folio's second page is looked at.
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(1, 64), &INLINE);
+        },
+        [
+            |store| {
+                let mut pages = [[0; 16]; 2];
+                let mut rest = pages.iter_mut();
+                let range = EntryRange::new(entry(1, 0), 2).unwrap();
+                let found = store.restore_range(range, |_| rest.next());
+                assert!(found <= 1);
+                assert_eq!(pages, [if found == 1 { INLINE } else { [0; 16] }, [0; 16]]);
+            },
+            |store| {
+                store.invalidate(entry(1, 0));
+                save(store, entry(2, 1), &OTHER);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(2, 1)), Some(OTHER)),
+    );
+}
+
+#[test]
 fn tag_14_a_leaf_that_empties_takes_no_neighbour_with_it() {
     // The last record of a leaf goes while another comes, and a third looks on.
     at_once(
@@ -195,7 +231,6 @@ fn tag_13_a_save_beside_the_death_of_its_node_writes_nothing_elsewhere() {
     // The node above the leaf goes back to the pool, and comes out of it for another type, with a
     // leaf in the same place.
     const LATER: Tags = [0x7777_7777_7777_7777; 16];
-    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
     at_once(
         |store| save(store, entry(1, 0), &INLINE),
         [
@@ -395,7 +430,6 @@ fn tag_14_records_that_come_to_a_new_leaf_at_once_are_counted() {
 #[test]
 fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
     // All share a place of the hints. The second node is the first one's, used again.
-    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
     with_preemptions(
         1,
         |store| {
@@ -424,7 +458,6 @@ fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
 #[test]
 fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
     // They died with the record that is looked for, and hold back others for a moment.
-    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
     with_preemptions(
         1,
         |store| {
@@ -449,7 +482,6 @@ fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
 
 #[test]
 fn tag_10_a_folio_beside_the_end_of_its_leaf_is_saved_whole() {
-    const OTHER: Tags = [0x5555_5555_5555_5555; 16];
     with_preemptions(
         2,
         |store| save(store, entry(1, 2), &INLINE),
@@ -544,6 +576,50 @@ fn tag_8_tag_14_area_beside_a_save_to_its_leaf_keeps_or_drops_it_whole() {
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert!(restored(store, entry(1, 1)).is_none_or(|tags| tags == PAYLOAD));
+        },
+    );
+}
+
+/// Slabs of payloads that are held.
+fn slabs(store: &Store) -> u64 {
+    store.stats().payload_bytes / 1024
+}
+
+#[test]
+fn tag_8_tag_12_two_areas_in_one_slab_leave_nothing_of_it() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &LISTED);
+            save(store, entry(2, 0), &LISTED);
+            assert_eq!(slabs(store), 1);
+        },
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| store.invalidate_area(SwapType::new(2).unwrap()),
+        ],
+        |store| assert_eq!(slabs(store), 0),
+    );
+}
+
+#[test]
+fn tag_8_tag_12_an_area_beside_others_in_its_slab_takes_its_own_alone() {
+    at_once(
+        |store| {
+            save(store, entry(1, 0), &LISTED);
+            save(store, entry(1, 1), &LISTED);
+            save(store, entry(2, 0), &LISTED);
+        },
+        [
+            |store| store.invalidate_area(SwapType::new(1).unwrap()),
+            |store| {
+                store.invalidate(entry(2, 0));
+                save(store, entry(2, 1), &LISTED);
+                assert_eq!(restored(store, entry(2, 1)), Some(LISTED));
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(2, 1)), Some(LISTED));
+            assert_eq!((store.stats().entries, slabs(store)), (1, 1));
         },
     );
 }

@@ -69,6 +69,10 @@ const SINKS_AND_ENDS: [&str; 2] =
 const USED_AGAIN: [&str; 2] =
     ["index", "tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 
+const FOLIO: [&str; 2] =
+    ["index", "tag_13_a_folio_restored_beside_the_death_of_its_leaf_shows_nothing_else"];
+const ONE_SLAB: [&str; 2] = ["index", "tag_8_tag_12_two_areas_in_one_slab_leave_nothing_of_it"];
+
 const FAULTS: &[Fault] = &[
     // The wait queue.
     Fault {
@@ -305,16 +309,16 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a leaf unlinked without Release",
         file: "src/index/shrink.rs",
-        from: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
-        to: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Relaxed);",
+        from: "node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
+        to: "node.child(1, position).store(core::ptr::null_mut(), Ordering::Relaxed);",
         model: MOVES,
     },
     Fault {
         name: "a leaf leaves its node, and the version does not say so",
         file: "src/index/shrink.rs",
-        from: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
-        node.bump_version();",
-        to: "        node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
+        from: "node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);
+    node.bump_version();",
+        to: "node.child(1, position).store(core::ptr::null_mut(), Ordering::Release);",
         model: LEAVES,
     },
     Fault {
@@ -413,6 +417,30 @@ const FAULTS: &[Fault] = &[
         from: "            node.key.store(NO_KEY, Ordering::Release);\n            node.bump_version();",
         to: "            node.bump_version();",
         model: FEW_LEAVES,
+    },
+    Fault {
+        name: "a look at a leaf is believed for all of a folio",
+        file: "src/index/tree.rs",
+        from: "self.visit.valid().then_some(word)",
+        to: "Some(word)",
+        model: FOLIO,
+    },
+    // Slabs.
+    Fault {
+        name: "two are counted in a tally at once",
+        file: "src/slab/dropped.rs",
+        from: "tally.compare_exchange(seen, new as u16, Ordering::Release, Ordering::Relaxed)",
+        to: "tally.store(new as u16, Ordering::Release);
+    Ok(seen)",
+        model: ONE_SLAB,
+    },
+    Fault {
+        name: "a tally is taken, and begun anew afterwards",
+        file: "src/slab/dropped.rs",
+        from: "let tally = head.dropped.0.swap(0, Ordering::Acquire);",
+        to: "let tally = head.dropped.0.load(Ordering::Acquire);
+        head.dropped.0.store(0, Ordering::Relaxed);",
+        model: ONE_SLAB,
     },
     Fault {
         name: "linked below a node, whosever it is",
