@@ -284,20 +284,26 @@ impl<H: Host, P: PageSize> Records<H, P> {
         is_one_tag
     }
 
-    /// Writes a record's tags to `sink`.
+    /// Writes the tags of a record that has them in its word to `sink`; false for another.
+    // Apart from `read`: each has what it paints on on the stack.
+    #[inline(never)]
+    pub(crate) fn read_inline(word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
+        let Some(Kind::Inline(code)) = kind(word) else { return false };
+        codec::decode_inline::<P>(code, sink);
+        true
+    }
+
+    /// Writes the tags of a record's payload to `sink`; false for one without, or where there is none of ours.
     ///
     /// # Safety
-    /// The payload that `word` refers to, if any, is not freed meanwhile: the word is
-    /// inline, or the lock of the leaf it lies in is held.
+    /// The payload that `word` refers to, if any, is not freed meanwhile: the lock of the leaf it lies in
+    /// is held.
     pub(crate) unsafe fn read(&self, word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
         let Some(kind) = kind(word) else { return false };
-        // SAFETY (of all four): live payloads are as large as their kind says, were written
+        // SAFETY (of all three): live payloads are as large as their kind says, were written
         // before the word was, and are never written again while the word stands.
         let bytes = match kind {
-            Kind::Inline(code) => {
-                codec::decode_inline::<P>(code, sink);
-                return true;
-            }
+            Kind::Inline(_) => return false,
             Kind::Raw(payload) => {
                 // SAFETY: see above.
                 let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };

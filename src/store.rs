@@ -158,7 +158,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         } else if word.is_null() {
             false
         } else if is_inline(word) {
-            self.read(word, tags)
+            Records::<H, P>::read_inline(word, tags)
         } else {
             self.restore_locked(entry, tags)
         }
@@ -171,15 +171,15 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         let word = leaf.get(entry.raw());
         if is_inline(word) {
             drop(leaf);
-            return self.read(word, tags);
+            return Records::<H, P>::read_inline(word, tags);
         }
         !word.is_null() && self.read(word, tags)
     }
 
-    /// Reads a word that is inline, or whose leaf the caller has locked.
+    /// Reads a word that is not inline, whose leaf the caller has locked.
     #[inline(never)]
     fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        // SAFETY: by this function's contract, kept by its only callers, the two above.
+        // SAFETY: by this function's contract, kept by its only caller, the one above.
         let whole = unsafe { self.records.read(word, tags) };
         if !whole {
             // What was encoded decodes: someone wrote to memory that is not theirs.

@@ -2,7 +2,8 @@
 //!
 //! A line is a page: its name, log2 of its bytes, its tags as runs (`tag*granules`), its
 //! encoding in hexadecimal. Lines are added (`MTESWAP_NEW_VECTORS=1 cargo test --test wire` adds
-//! those that have no line yet), never changed: what was written once is read for ever.
+//! those that have no line yet), never changed: what was written once is read for ever. Where an encoder has
+//! come to write another format, the line stays, [`READ_ONLY`].
 
 use std::{env, fmt::Write, fs, path::Path};
 
@@ -15,6 +16,8 @@ use mteswap::{
 
 const VECTORS: &str = "tests/wire/vectors.tsv";
 const STREAM: &str = "tests/wire/stream.hex";
+/// How the names end of pages that are read as they were written once, and written otherwise.
+const READ_ONLY: &str = " (read only)";
 
 /// The pages there are vectors of: each format, and each flag of each.
 fn pages() -> Vec<(&'static str, u32, Vec<u8>)> {
@@ -55,7 +58,8 @@ fn pages() -> Vec<(&'static str, u32, Vec<u8>)> {
             if i % 9 < 2 { 0 } else { (cell % 7 * 2 + 1 + cell % 2) as u8 }
         });
         add("cells of two shapes", &|i| {
-            if matches!(i % 20, 0 | 7 | 8) { 0 } else { (i / 20 * 2 + (i % 20 / 8)) as u8 % 15 + 1 }
+            let second = usize::from(i % 20 > 8);
+            if matches!(i % 20, 0 | 7 | 8) { 0 } else { (i / 20 * 2 + second) as u8 % 15 + 1 }
         });
         add("cells without zeroes", &|i| (i / 6 * 7 % 15 + 1) as u8);
         // Larger pages are blocks of these: two page sizes will do.
@@ -124,7 +128,8 @@ fn encoded<P: PageSize>(tags: &[u8]) -> Vec<u8> {
 /// Bytes to tags, tags to bytes; and a byte less is refused.
 fn holds<P: PageSize>(name: &str, tags: &[u8], wire: &[u8]) {
     assert_eq!(tags.len(), P::TAG_BYTES, "{name}");
-    assert_eq!(hex(&encoded::<P>(tags)), hex(wire), "{name}: tags to bytes");
+    let written = hex(&encoded::<P>(tags)) == hex(wire);
+    assert_eq!(written, !name.ends_with(READ_ONLY), "{name}: tags to bytes");
     let mut decoded = vec![0xa5; P::TAG_BYTES];
     assert_eq!(decode::<P>(wire, decoded.as_mut_slice()), Ok(wire.len()), "{name}");
     assert_eq!(hex(&decoded), hex(tags), "{name}: bytes to tags");

@@ -161,6 +161,40 @@ fn a_line_a_round_unless_quiet() {
 
 #[cfg(not(feature = "shuttle"))]
 #[test]
+fn the_target_of_pin_and_restore_is_judged_row_by_row() {
+    let said = stdout(&["pin-cost", "--pages", "64", "--runs", "1", "--parts"]);
+    let lines: Vec<_> = said.lines().collect();
+    let (table, verdicts) = lines.split_at(lines.len() - 3);
+    let (floor, table) = table.split_last().expect("the pin's floor");
+    assert!(floor.starts_with("the pin's floor: "), "{said}");
+    let words = ["mixture", "all of the maps", "one tag", "2 to 8 runs", "9 runs or more"];
+    // The first 18 columns name a row; behind what both take together come share, save and free.
+    let rows = table[2..].iter().map(|row| row.split_at(18)).map(|(name, figures)| {
+        let figures: Vec<_> = figures.split_whitespace().filter(|word| *word != "%").collect();
+        let both: f64 = figures[figures.len() - 4].parse().expect("nanoseconds");
+        (name.trim(), both)
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), words, "{said}");
+    assert!(table[2].contains(" - "), "the mixture is none of the maps: {said}");
+    let stated = verdicts[0].split_whitespace().rev().nth(3).and_then(|word| word.parse().ok());
+    let target: f64 = stated.expect("the target is stated");
+    let named = |line: &str, word| {
+        let names = line.strip_prefix(word).expect("a verdict");
+        names.split(", ").filter(|name| *name != "none").map(String::from).collect::<Vec<_>>()
+    };
+    let (missed, reached) = (named(verdicts[1], "missed: "), named(verdicts[2], "reached: "));
+    assert_eq!(missed.len() + reached.len(), rows.len(), "{said}");
+    for (name, both) in rows {
+        // Figures are rounded where they are printed.
+        let [missed, reached] = [&missed, &reached].map(|names| names.iter().any(|n| n == name));
+        assert!(missed != reached, "{name} is judged once: {said}");
+        assert!(if missed { both > target - 0.1 } else { both < target + 0.1 }, "{name}: {said}");
+    }
+}
+
+#[cfg(not(feature = "shuttle"))]
+#[test]
 fn what_cannot_be_run_is_one_line_of_what_to_do() {
     let run = |limit: &str, command: &str| {
         let script = format!("{limit} exec {} {command}", env!("CARGO_BIN_EXE_mteswap-lab"));

@@ -1,6 +1,6 @@
 //! Small numbers in bytes, lowest bits first.
 
-use crate::error::{Error, Result};
+use core::num::NonZero;
 
 /// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
@@ -87,52 +87,34 @@ fn put(out: &mut [u8], at: usize, word: u64) {
     }
 }
 
-/// Reads from a buffer; past its end there are zeroes, and [`check`](Self::check) says so.
-#[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
-    bytes: &'a [u8],
-    /// Bits read.
-    at: usize,
+/// The bits from bit `at` on, 57 at least or, between bytes, 64; behind the last byte there are zeroes.
+#[inline(always)]
+pub(super) fn bits_at(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at >> 3..).unwrap_or_default();
+    let word = match rest.first_chunk() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => last_bytes(bytes, rest.len()),
+    };
+    word >> (at & 7)
 }
 
-impl<'a> Reader<'a> {
-    /// Behind the first `at` bytes.
-    #[inline(always)]
-    pub(super) fn behind(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at: at.wrapping_mul(8) }
-    }
+/// Eight numbers of `width` bits, 7 at most, from bit `at` on, a byte each: three shifts unpack them all.
+#[inline(always)]
+pub(super) fn numbers_at(bytes: &[u8], at: usize, width: u32) -> u64 {
+    let width = width & 7;
+    let mask = |of: u64, lanes: u32| of.wrapping_mul(!(u64::MAX << width.wrapping_mul(lanes)));
+    let packed = bits_at(bytes, at);
+    let halves = packed & mask(1, 4) | packed >> width.wrapping_mul(4) << 32;
+    let pairs = mask(0x0000_0001_0000_0001, 2);
+    let pairs = halves & pairs | (halves >> width.wrapping_mul(2) & pairs) << 16;
+    let bytes = mask(0x0001_0001_0001_0001, 1);
+    pairs & bytes | (pairs >> width & bytes) << 8
+}
 
-    /// The next `count` bits, 56 at most or, between bytes, 64; and others above them.
-    #[inline(always)]
-    pub(super) fn bits(&mut self, count: usize) -> u64 {
-        let at = self.at;
-        self.at = at.wrapping_add(count);
-        let rest = self.bytes.get(at >> 3..).unwrap_or_default();
-        let word = match rest.first_chunk() {
-            Some(chunk) => u64::from_le_bytes(*chunk),
-            None => last_bytes(self.bytes, rest.len()),
-        };
-        word >> (at & 7)
-    }
-
-    /// The next eight numbers of `width` bits, 7 at most: three shifts unpack them all.
-    #[inline(never)]
-    pub(super) fn numbers(&mut self, width: u32) -> u64 {
-        let width = width & 7;
-        let mask = |of: u64, lanes: u32| of.wrapping_mul(!(u64::MAX << width.wrapping_mul(lanes)));
-        let packed = self.bits((width as usize).wrapping_mul(LANES));
-        let halves = packed & mask(1, 4) | packed >> width.wrapping_mul(4) << 32;
-        let pairs = mask(0x0000_0001_0000_0001, 2);
-        let pairs = halves & pairs | (halves >> width.wrapping_mul(2) & pairs) << 16;
-        let bytes = mask(0x0001_0001_0001_0001, 1);
-        pairs & bytes | (pairs >> width & bytes) << 8
-    }
-
-    /// Bytes begun so far, but for the last `unused` bits; [`Error::Invalid`] if there are fewer.
-    pub(super) fn check(self, unused: usize) -> Result<usize> {
-        let used = self.at.wrapping_sub(unused).wrapping_add(7) >> 3;
-        if used > self.bytes.len() { Err(Error::Invalid) } else { Ok(used) }
-    }
+/// The bytes that end with bit `end`, or behind it; `None` if there are fewer.
+pub(super) fn bytes_to(bytes: &[u8], end: usize) -> Option<NonZero<usize>> {
+    let used = end.wrapping_add(7) >> 3;
+    NonZero::new(used).filter(|used| used.get() <= bytes.len())
 }
 
 /// The last `count` bytes, fewer than a word.

@@ -26,9 +26,11 @@
 //!
 //! A cell whose run lies outside of the block has a tag all the same, 0.
 
+use core::num::NonZero;
+
 use super::{
     ALL_GRANULES,
-    canvas::Blocks,
+    canvas::{Canvas, pattern},
     cells,
     layout::Layout,
     nibbles::{Appender, Nibbles},
@@ -36,10 +38,7 @@ use super::{
     runs,
     starts::Starts,
 };
-use crate::{
-    error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink, TagSource},
-};
+use crate::tags::{GRANULES_PER_WORD, TagSink, TagSource};
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
@@ -60,8 +59,8 @@ pub(super) const TAGS: usize = 128;
 
 /// The lower half of every byte.
 pub(super) const LOWER: u64 = 0x0f0f_0f0f_0f0f_0f0f;
-/// The lower byte of every pair of bytes.
-const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
+/// The lowest bit of every byte.
+const EVERY_BYTE: u64 = 0x0101_0101_0101_0101;
 
 const RAW: u8 = 0x10;
 pub(super) const LIST: u8 = 0x20;
@@ -110,16 +109,15 @@ impl Block {
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
         // Most alternate, and the first granules of others tell that they do not.
-        if let Some(touching) = self.scan(source, base, true) {
+        if let Some(touching) = self.scan::<_, true>(source, base) {
             // Where that word is full of runs, others are, too, and raw blocks need no more. Sixteen
             // come out as none.
             let begun = touching.wrapping_mul(ALL_GRANULES) >> 60;
-            let runs = if begun.wrapping_sub(1) > 5 { count_runs(source, base) } else { 0 };
-            if runs > TAGS {
-                self.boundaries = runs as u16;
-                self.tags.set_len(runs);
+            if begun.wrapping_sub(1) > 5 && has_more_runs(source, base, TAGS) {
+                self.tags.set_len(TAGS + 1);
+                self.boundaries = TAGS as u16;
             } else {
-                self.scan(source, base, false);
+                self.scan::<_, false>(source, base);
             }
         }
     }
@@ -127,12 +125,12 @@ impl Block {
     /// Finds the runs; each word is read once. Where they ought to alternate and do not, returns the
     /// runs that begin in the word that tells.
     #[inline(never)]
-    fn scan(
+    fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
         &mut self,
-        source: &(impl TagSource + ?Sized),
+        source: &S,
         base: usize,
-        alternate: bool,
     ) -> Option<u64> {
+        let alternate = ALTERNATE;
         let mut word = source.word(base);
         self.alternate = alternate;
         self.zero_first = word & 15 == 0;
@@ -215,10 +213,7 @@ impl Block {
         let head = match layout.format() {
             Format::List => runs::write_list(self, out),
             Format::Bitmap => runs::write_bitmap(self, layout, out),
-            Format::Cells => {
-                cells::keep_tags_of_cells(self, layout);
-                cells::write_head(layout, out)
-            }
+            Format::Cells => cells::write_head(layout, out),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
                 let tag = if self.zero_first { 0 } else { self.tags.sixteen(0) as u8 & 15 };
@@ -256,49 +251,50 @@ pub(super) fn encode_raw(
     ENCODED_MAX
 }
 
-/// Decodes a block; returns the bytes used. [`Error::Invalid`] for what no encoder writes or
-/// what ends too early; what the blocks got is unspecified then.
+/// Decodes a block; returns the bytes used. `None` for what no encoder writes or
+/// what ends too early; what the canvas, an empty one, got is unspecified then.
 // What has a frame of its own here is not inlined: a kernel's stack is small, and what is
 // inlined adds up.
 #[inline(never)]
-pub(super) fn decode(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
-    let first = bytes.first().copied().ok_or(Error::Invalid)?;
+pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let first = bytes.first().copied()?;
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
-            let word = u64::from(tag).wrapping_mul(ALL_GRANULES);
-            (0..BLOCK_WORDS).for_each(|_| blocks.put(word));
-            Ok(1)
+            canvas.change(0, pattern(tag.into()));
+            Some(NonZero::<usize>::MIN)
         }
         (RAW, 0) => {
-            let words = bytes.get(1..ENCODED_MAX).ok_or(Error::Invalid)?;
-            (0..BLOCK_WORDS).for_each(|index| blocks.put(words.word(index)));
-            Ok(ENCODED_MAX)
+            let bytes = bytes.get(1..ENCODED_MAX)?;
+            let words = canvas.words().iter_mut().take(BLOCK_WORDS);
+            words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
+            NonZero::new(ENCODED_MAX)
         }
-        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(blocks, bytes),
-        (LIST, flags @ 0..4) => runs::decode_list(blocks, bytes, flags),
-        (BITMAP, flags @ 0..8) => runs::decode_bitmap(blocks, bytes, flags),
-        (form, _) if form & CELLS != 0 => cells::decode(blocks, bytes),
-        _ => Err(Error::Invalid),
+        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),
+        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
+        (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
+        (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
+        _ => None,
     }
 }
 
-/// The runs of sixteen words.
+/// True if there are more than `most` runs in sixteen words; of many of them, the first tell.
 #[inline(never)]
-pub(super) fn count_runs(source: &(impl TagSource + ?Sized), base: usize) -> usize {
+pub(super) fn has_more_runs(source: &(impl TagSource + ?Sized), base: usize, most: usize) -> bool {
     let mut before = source.word(base) & 15;
-    // In each byte, of the granules in its place.
-    let mut counts = 0u64;
-    for i in 0..BLOCK_WORDS {
-        let word = source.word(base.wrapping_add(i));
-        let differs = nonzero_granules(word ^ (word << 4 | before));
-        before = word >> 60;
-        counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
-    }
-    let counts = (counts & BYTES).wrapping_add(counts >> 8 & BYTES);
-    (counts.wrapping_mul(0x0001_0001_0001_0001) >> 48).wrapping_add(1) as usize
+    let mut runs = 1usize;
+    (0..QUARTERS).any(|quarter| {
+        // In each byte, of the granules in its place: 8 at the most.
+        let mut counts = 0u64;
+        for i in 0..WORDS_OF_QUARTER {
+            let index = quarter.wrapping_mul(WORDS_OF_QUARTER).wrapping_add(i);
+            let word = source.word(base.wrapping_add(index));
+            let differs = nonzero_granules(word ^ (word << 4 | before));
+            before = word >> 60;
+            counts = counts.wrapping_add((differs & LOWER).wrapping_add(differs >> 4 & LOWER));
+        }
+        runs = runs.wrapping_add((counts.wrapping_mul(EVERY_BYTE) >> 56) as usize);
+        runs > most
+    })
 }
 
 /// The lowest bit of each granule, set where its tag is not 0.

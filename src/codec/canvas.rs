@@ -1,52 +1,7 @@
-//! Where a decoder puts tags.
+//! What a decoder paints on: a block of tags.
 
 use super::{ALL_GRANULES, block::BLOCK_WORDS};
 use crate::tags::{GRANULES_PER_WORD, TagSink};
-
-/// The words of a page, in order.
-pub(super) struct Blocks<'a, S: TagSink + ?Sized> {
-    sink: &'a mut S,
-    /// False where nothing is to be written yet: to find out whether the bytes are good.
-    wet: bool,
-    /// Words that are done.
-    pub(super) done: usize,
-}
-
-impl<'a, S: TagSink + ?Sized> Blocks<'a, S> {
-    pub(super) fn new(sink: &'a mut S, wet: bool) -> Self {
-        Self { sink, wet, done: 0 }
-    }
-
-    /// Writes the next word.
-    #[inline(always)]
-    pub(super) fn put(&mut self, word: u64) {
-        if self.wet {
-            self.sink.set_word(self.done, word);
-        }
-        self.done = self.done.wrapping_add(1);
-    }
-
-    /// Writes the next `count` words, of which the first is this one and the others are `fill`; of no
-    /// effect from word `end` on.
-    #[inline(never)]
-    pub(super) fn put_words(&mut self, word: u64, fill: u64, count: usize, end: usize) {
-        let end = self.done.wrapping_add(count).min(end);
-        let mut word = word;
-        while self.done < end {
-            self.put(word);
-            word = fill;
-        }
-    }
-
-    /// Writes the next block.
-    #[inline(always)]
-    pub(super) fn put_changes(&mut self, changes: &Changes) {
-        if self.wet {
-            changes.write(self.sink, self.done, 0);
-        }
-        self.done = self.done.wrapping_add(BLOCK_WORDS);
-    }
-}
 
 /// A tag in every granule of a word.
 #[inline(always)]
@@ -54,32 +9,40 @@ pub(super) fn pattern(tag: u64) -> u64 {
     tag.wrapping_mul(ALL_GRANULES)
 }
 
-/// A block as some changes of the tag, put down in any order and without a branch: by what each word
-/// differs from the one before it.
-pub(super) struct Changes {
-    differences: [u64; BLOCK_WORDS + 1],
+/// A block: changes of the tag, put down in any order and without a branch; or its words as they are.
+// Of no sink: there is one of every decoder, whatever the tags go to.
+pub(super) struct Canvas {
+    /// By what each word differs from the one before it, or the words; and one behind them.
+    words: [u64; BLOCK_WORDS + 1],
+    differences: bool,
 }
 
-impl Changes {
+impl Canvas {
     /// All granules have the tag that was before them.
     #[inline(always)]
-    pub(super) const fn none() -> Self {
-        Self { differences: [0; BLOCK_WORDS + 1] }
+    pub(super) const fn new() -> Self {
+        Self { words: [0; BLOCK_WORDS + 1], differences: true }
     }
 
-    /// Changes the tag by `delta` from granule `at` of the block on, below 256.
+    /// The words to be put down as they are, all of them, and one behind them; zeroes.
     #[inline(always)]
-    pub(super) fn add(&mut self, at: usize, delta: u64) {
-        let everywhere = pattern(delta);
-        let here = everywhere << (at.wrapping_mul(4) & 60);
+    pub(super) fn words(&mut self) -> &mut [u64; BLOCK_WORDS + 1] {
+        self.differences = false;
+        &mut self.words
+    }
+
+    /// Changes the tag by a [`pattern`] from granule `at` of the block on, below 256.
+    #[inline(always)]
+    pub(super) fn change(&mut self, at: usize, pattern: u64) {
+        let here = pattern << (at.wrapping_mul(4) & 60);
         let index = at / GRANULES_PER_WORD % BLOCK_WORDS;
         // Both are there: there is one more than words.
-        if let Some(word) = self.differences.get_mut(index) {
+        if let Some(word) = self.words.get_mut(index) {
             *word ^= here;
         }
-        if let Some(next) = self.differences.get_mut(index.wrapping_add(1)) {
+        if let Some(next) = self.words.get_mut(index.wrapping_add(1)) {
             // What differs in a part of this word does so in all of those behind it.
-            *next ^= here ^ everywhere;
+            *next ^= here ^ pattern;
         }
     }
 
@@ -92,7 +55,11 @@ impl Changes {
         base: usize,
         before: u64,
     ) -> u64 {
-        let [words @ .., behind] = &self.differences;
+        let [words @ .., behind] = &self.words;
+        if !self.differences {
+            words.iter().zip(base..).for_each(|(word, index)| sink.set_word(index, *word));
+            return *behind;
+        }
         let mut word = before;
         let mut put = |base: usize| {
             for (difference, index) in words.iter().zip(base..) {
@@ -107,59 +74,5 @@ impl Changes {
             put(base)
         }
         word ^ behind
-    }
-}
-
-/// A block from the first granule to the last, as changes of the tag: for many of them.
-pub(super) struct Canvas<'a, 'b, S: TagSink + ?Sized> {
-    blocks: &'a mut Blocks<'b, S>,
-    /// The word at hand, and what those behind it are filled with, as far as is known.
-    word: u64,
-    fill: u64,
-    /// The first word, of which granules are counted, and the end.
-    base: usize,
-    end: usize,
-}
-
-impl<'a, 'b, S: TagSink + ?Sized> Canvas<'a, 'b, S> {
-    /// The next block.
-    #[inline(always)]
-    pub(super) fn new(blocks: &'a mut Blocks<'b, S>) -> Self {
-        let base = blocks.done;
-        Self { blocks, word: 0, fill: 0, base, end: base.wrapping_add(BLOCK_WORDS) }
-    }
-
-    /// Changes the tag from granule `at` on by a [`pattern`]; of no effect behind the end. Calls come
-    /// in ascending order of `at`; else what comes of it does not matter.
-    #[inline(always)]
-    pub(super) fn change(&mut self, at: usize, pattern: u64) {
-        let index = self.base.wrapping_add(at / GRANULES_PER_WORD).min(self.end);
-        while self.blocks.done < index {
-            self.next_word();
-        }
-        // At the end this is of a word that is never written.
-        self.change_here(at % GRANULES_PER_WORD, pattern);
-    }
-
-    /// The same for a granule of the word at hand, below 16.
-    #[inline(always)]
-    pub(super) fn change_here(&mut self, granule: usize, pattern: u64) {
-        self.word ^= pattern << (granule.wrapping_mul(4) & 63);
-        self.fill ^= pattern;
-    }
-
-    /// Ends the word at hand.
-    #[inline(always)]
-    pub(super) fn next_word(&mut self) {
-        self.blocks.put(self.word);
-        self.word = self.fill;
-    }
-
-    /// Ends the words.
-    #[inline(always)]
-    pub(super) fn finish(mut self) {
-        while self.blocks.done < self.end {
-            self.next_word();
-        }
     }
 }

@@ -2,18 +2,19 @@
 
 use super::{
     ALL_GRANULES,
-    block::{LIST, LOWER, count_runs, nonzero_granules},
-    cells::TOUCHING_SHAPES,
+    block::{LIST, LOWER, has_more_runs, nonzero_granules},
     inline::{self, InlineCode},
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
 
-/// The most boundaries of a page of few runs.
-pub(super) const BOUNDARIES: usize = 12;
+/// The most boundaries of a page of few runs: their tags fit a word. Where they touch, a list is hardly
+/// longer than cells, and sooner made.
+pub(super) const BOUNDARIES: usize = 15;
 /// The most boundaries in the first word of a page that is going to have few, where none of them touch.
 const FIRST: u64 = 2;
-/// Runs of which a bitmap takes half of what the tags take as they are.
-const HALF: usize = 64;
+/// Runs that touch, in no order, of which a list is still shorter than a bitmap. Of more of them three eighths
+/// or more would be left, and it would take ten times as long to restore.
+const LISTED: usize = 32;
 /// Bytes of a list before its boundaries.
 const HEAD: usize = 2;
 /// Room for a list, its tags a whole word, in a payload: those are in steps of 4 bytes.
@@ -33,21 +34,21 @@ pub(crate) struct Few {
 pub(crate) enum Short {
     Inline(InlineCode),
     List(List),
-    /// As they are: less than half would be saved.
+    /// As they are: too little would be saved.
     Raw,
 }
 
 impl Few {
-    /// Reads a page, once. The first runs of it, and false, where it has more than are counted here, or
-    /// is going to by what its first words have.
+    /// Reads a page, of which `alike` words have one tag, from there on. The first runs of it, and false,
+    /// where it has more than are counted here, or is going to by what its first words have.
     #[inline(always)]
-    fn read<P: PageSize>(source: &(impl TagSource + ?Sized)) -> (Self, bool) {
+    fn read<P: PageSize>(source: &(impl TagSource + ?Sized), alike: usize) -> (Self, bool) {
         let first = source.word(0) & 15;
         let mut starts = [0; BOUNDARIES];
         let (mut tags, mut len) = (first << 60, 0usize);
         let mut fill = first.wrapping_mul(ALL_GRANULES);
         let mut all = true;
-        'page: for index in 0..P::WORDS {
+        'page: for index in alike..P::WORDS {
             let word = source.word(index);
             let mut differs = word ^ fill;
             if differs == 0 {
@@ -80,26 +81,13 @@ impl Few {
         (Self { starts, tags: tags >> (unused & 63), len }, all)
     }
 
-    /// True if these runs, some of the page's, begin so that it cannot be of few shapes of cells
-    /// ([`super::cells`]).
-    #[inline(never)]
+    /// True if these runs, the first of a page where they touch, are not all as long as one another: such a page is
+    /// no grid.
     fn is_irregular(&self) -> bool {
-        let mut tags = self.tags >> 4;
-        let (mut seen, mut lengths) = (0u64, 0);
-        for (before, start) in
-            self.starts.iter().zip(self.starts.iter().skip(1).take(self.len.wrapping_sub(1)))
-        {
-            let length = start.wrapping_sub(*before);
-            let bit = 1 << (length & 63);
-            lengths = u32::from(seen & bit == 0).wrapping_add(lengths);
-            seen |= bit;
-            let touches = tags & 0x0f != 0 && tags & 0xf0 != 0;
-            if length == 1 && touches {
-                return true;
-            }
-            tags >>= 4;
-        }
-        lengths > TOUCHING_SHAPES as u32
+        let ends = self.starts.iter().skip(1).take(self.len.wrapping_sub(1));
+        let mut lengths = ends.zip(&self.starts).map(|(end, start)| end.wrapping_sub(*start));
+        let first = lengths.next();
+        lengths.any(|length| Some(length) != first)
     }
 
     /// By how much the tag changes at each boundary, a nibble each.
@@ -124,25 +112,29 @@ fn alternate(tags: u64) -> bool {
     tags & LOWER == 0 || tags >> 4 & LOWER == 0
 }
 
-/// The form of a page of few runs, or of runs in no order of which most of the bytes would be kept.
+/// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
 /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
 /// tag 0, or a page of several blocks.
 #[inline(always)]
 pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
-    if P::SHIFT == 12 {
-        let word = source.word(0);
+    let first = source.word(0);
+    let one_tag = (first & 15).wrapping_mul(ALL_GRANULES);
+    // Of one tag: passed over quickly.
+    let alike = (0..P::WORDS).take_while(|index| source.word(*index) == one_tag).count();
+    if P::SHIFT == 12 && alike == 0 {
+        let word = first;
         let starts = nonzero_granules(word ^ (word << 4 | word & 15));
         let tagged = nonzero_granules(word);
         let touching = starts & tagged & tagged << 4;
         // A run of one granule that touches the one before and the one behind: no cell is so short.
-        if touching & starts >> 4 != 0 && count_runs(source, 0) > HALF {
+        if touching & starts >> 4 != 0 && has_more_runs(source, 0, LISTED) {
             return Some(Short::Raw);
         }
         if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
             return None;
         }
     }
-    let (few, all) = Few::read::<P>(source);
+    let (few, all) = Few::read::<P>(source, alike);
     if all {
         if let Some(code) = inline::pack::<P>(&few) {
             return Some(Short::Inline(code));
@@ -154,7 +146,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
     if all {
         return Some(Short::List(List(few)));
     }
-    (few.is_irregular() && count_runs(source, 0) > HALF).then_some(Short::Raw)
+    (few.is_irregular() && has_more_runs(source, 0, LISTED)).then_some(Short::Raw)
 }
 
 /// The runs of a block as a list ([`super::block`]), a nibble for each.

@@ -12,7 +12,7 @@
 use super::{
     ALL_GRANULES,
     block::{BLOCK_WORDS, GRANULES},
-    canvas::{Changes, pattern},
+    canvas::{Canvas, pattern},
     few::Few,
 };
 use crate::tags::{Page4K, PageSize, TagSink};
@@ -160,10 +160,10 @@ fn write<P: PageSize>(
 ) {
     let mut before = pattern(first);
     for block in 0..P::WORDS / BLOCK_WORDS {
-        let mut here = Changes::none();
+        let mut here = Canvas::new();
         for (granule, delta) in changes.clone() {
             if granule / GRANULES == block || P::WORDS == BLOCK_WORDS {
-                here.add(granule % GRANULES, delta);
+                here.change(granule % GRANULES, pattern(delta));
             }
         }
         before = here.write(sink, block.wrapping_mul(BLOCK_WORDS), before);

@@ -37,7 +37,7 @@ use crate::{
     tags::{PageSize, TagSink, TagSource},
 };
 use block::{BLOCK_WORDS, Block, Format};
-use canvas::Blocks;
+use canvas::Canvas;
 use layout::Layout;
 
 /// A tag in every nibble of a word, by multiplication.
@@ -126,11 +126,15 @@ pub(crate) fn decode_bytes<P: PageSize>(
     sink: &mut (impl TagSink + ?Sized),
     wet: bool,
 ) -> Result<usize> {
-    let mut blocks = Blocks::new(sink, wet);
     let mut at = 0usize;
-    for _ in 0..Encoder::<P>::BLOCKS {
+    for number in 0..Encoder::<P>::BLOCKS {
         let rest = bytes.get(at..).ok_or(Error::Invalid)?;
-        at = at.saturating_add(block::decode(&mut blocks, rest)?);
+        let mut canvas = Canvas::new();
+        let used = block::decode(&mut canvas, rest).ok_or(Error::Invalid)?;
+        at = at.saturating_add(used.get());
+        if wet {
+            canvas.write(sink, number.wrapping_mul(BLOCK_WORDS), 0);
+        }
     }
     Ok(at)
 }

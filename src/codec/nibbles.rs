@@ -92,27 +92,6 @@ impl Appender {
     }
 }
 
-/// A place among numbers.
-#[derive(Default)]
-pub(super) struct Cursor {
-    held: u64,
-    at: usize,
-}
-
-impl Cursor {
-    /// The next number; 0 behind the last.
-    #[inline(always)]
-    pub(super) fn next(&mut self, of: &Nibbles) -> u8 {
-        if self.at % NIBBLES == 0 {
-            self.held = if self.at < of.len() { of.sixteen(self.at / NIBBLES) } else { 0 };
-        }
-        self.at = self.at.wrapping_add(1);
-        let number = self.held as u8 & 15;
-        self.held >>= 4;
-        number
-    }
-}
-
 /// Eight numbers, each with a zero behind it.
 pub(super) fn beside_zeroes(eight: u32) -> u64 {
     let numbers = u64::from(eight);

@@ -6,10 +6,9 @@
 
 use super::{
     ALL_GRANULES,
-    bits::{Reader, Writer},
-    nibbles::{Nibbles, beside_zeroes},
+    bits::{Writer, bits_at},
+    nibbles::Nibbles,
 };
-use crate::error::Result;
 
 /// Tags in a word.
 const LANES: usize = 16;
@@ -83,43 +82,21 @@ pub(super) fn write(
     writer.finish()
 }
 
-/// Reads tags.
-pub(super) struct Unpacker<'a> {
-    reader: Reader<'a>,
-    /// Where they have three bits: the lowest of the first.
-    parity: Option<u8>,
+/// Bits of a tag: three, where the `parity` of the first of those that are alternately odd and even is given.
+pub(super) fn width(parity: Option<u8>) -> usize {
+    if parity.is_some() { 3 } else { 4 }
 }
 
-impl<'a> Unpacker<'a> {
-    /// Of three bits where the `parity` of the first of them is given, else of four.
-    #[inline(always)]
-    pub(super) fn new(reader: Reader<'a>, parity: Option<u8>) -> Self {
-        Self { reader, parity }
+/// Sixteen tags from bit `at` on, between bytes unless they are of three bits.
+// Of nothing that lies in memory, as all that decodes: it would take stack.
+#[inline(always)]
+pub(super) fn sixteen(bytes: &[u8], at: usize, parity: Option<u8>) -> u64 {
+    let mut tags = bits_at(bytes, at);
+    let Some(parity) = parity else { return tags };
+    for (shift, stays) in STEPS {
+        tags = tags & stays | (tags & moves(shift, stays)) << shift;
     }
-
-    /// The next sixteen.
-    #[inline(never)]
-    pub(super) fn sixteen(&mut self) -> u64 {
-        match self.parity {
-            None => self.reader.bits(64),
-            Some(parity) => {
-                let mut tags = self.reader.bits(48);
-                for (shift, stays) in STEPS {
-                    tags = tags & stays | (tags & moves(shift, stays)) << shift;
-                }
-                tags << 1 | alternating(parity.into())
-            }
-        }
-    }
-
-    /// Bytes begun so far, without the last `unused` tags. [`Error::Invalid`] if there are fewer.
-    ///
-    /// [`Error::Invalid`]: crate::error::Error::Invalid
-    #[inline(never)]
-    pub(super) fn finish(&self, unused: usize) -> Result<usize> {
-        let width = if self.parity.is_some() { 3 } else { 4 };
-        self.reader.check(unused.wrapping_mul(width))
-    }
+    tags << 1 | alternating(parity.into())
 }
 
 /// Nibbles that are read and not used yet.
@@ -145,50 +122,5 @@ impl Held {
 
     pub(super) fn left(&self) -> usize {
         self.left.into()
-    }
-}
-
-/// The tags of runs, those of tag 0 with the others.
-pub(super) struct Runs<'a> {
-    tags: Unpacker<'a>,
-    /// Every other run is of tag 0, and has no tag.
-    alternate: bool,
-    /// Then: eight tags that are held.
-    rest: Option<u32>,
-    /// The tag that came last.
-    last: u64,
-}
-
-impl<'a> Runs<'a> {
-    /// Of all runs, or of those whose neighbours are of tag 0, which are not among the tags.
-    #[inline(always)]
-    pub(super) fn new(tags: Unpacker<'a>, alternate: bool) -> Self {
-        Self { tags, alternate, rest: None, last: 0 }
-    }
-
-    /// By how much the tag changes, for sixteen runs; the first one from tag 0. A run of tag 0 before
-    /// others is none.
-    #[inline(never)]
-    pub(super) fn sixteen_changes(&mut self) -> u64 {
-        let tags = match (self.alternate, self.rest.take()) {
-            (false, _) => self.tags.sixteen(),
-            (true, Some(eight)) => beside_zeroes(eight),
-            (true, None) => {
-                let sixteen = self.tags.sixteen();
-                self.rest = Some((sixteen >> 32) as u32);
-                beside_zeroes(sixteen as u32)
-            }
-        };
-        let changes = tags ^ (tags << 4 | self.last);
-        self.last = tags >> 60;
-        changes
-    }
-
-    /// Bytes begun so far, without the last `unused` runs. [`Error::Invalid`] if there are fewer.
-    ///
-    /// [`Error::Invalid`]: crate::error::Error::Invalid
-    pub(super) fn finish(&self, unused: usize) -> Result<usize> {
-        let tags = if self.alternate { unused >> 1 } else { unused };
-        self.tags.finish(if self.rest.is_some() { tags.wrapping_add(LANES / 2) } else { tags })
     }
 }

@@ -1,16 +1,16 @@
 //! List and bitmap: every run of a block by itself.
 
+use core::num::NonZero;
+
 use super::{
-    bits::{Reader, Writer},
+    bits::{Writer, bits_at, bytes_to},
     block::{BITMAP, Block, LIST, QUARTERS},
-    canvas::{Blocks, Canvas, Changes, pattern},
+    canvas::{Canvas, pattern},
     layout::Layout,
-    packed::{Held, Runs, Unpacker},
+    nibbles::beside_zeroes,
+    packed::{self, Held},
 };
-use crate::{
-    error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink},
-};
+use crate::tags::GRANULES_PER_WORD;
 
 /// Bytes of a bitmap.
 pub(super) const BITMAP_BYTES: usize = size_of::<[u64; QUARTERS]>();
@@ -49,30 +49,73 @@ pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> us
     writer.finish()
 }
 
+/// The bit that the tags behind `head` bytes begin with; and the parity of the first, where it stands before them.
+#[inline(always)]
+fn tags_behind(bytes: &[u8], head: usize, flags: u8) -> (usize, Option<u8>) {
+    let at = head.wrapping_mul(8);
+    if flags & ODD_EVEN == 0 {
+        return (at, None);
+    }
+    (at.wrapping_add(1), Some(bytes.get(head).copied().unwrap_or(0) & 1))
+}
+
+/// By how much the tag changes, for sixteen runs from run `16 * index` on; the first one from tag 0. A run of
+/// tag 0 before others is none.
 #[inline(never)]
-pub(super) fn decode_list(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-    flags: u8,
-) -> Result<usize> {
-    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
-    let mut runs = behind(bytes, usize::from(len).wrapping_add(2), flags)?;
-    let mut changes = Held::default();
-    let mut canvas = Canvas::new(blocks);
-    if flags & ZERO_FIRST == 0 {
-        canvas.change_here(0, pattern(changes.next(|| runs.sixteen_changes())));
+fn changes(bytes: &[u8], head: usize, flags: u8, index: usize) -> u64 {
+    let (at, parity) = tags_behind(bytes, head, flags);
+    if flags & ALTERNATES == 0 {
+        let at = at.wrapping_add(index.wrapping_mul(64));
+        let tags = bits_at(bytes, at);
+        let before = if index == 0 { 0 } else { bits_at(bytes, at.wrapping_sub(4)) & 15 };
+        return tags ^ (tags << 4 | before);
+    }
+    let at = index.wrapping_mul(8).wrapping_mul(packed::width(parity)).wrapping_add(at);
+    // From 0 to a tag, and back.
+    let tags = beside_zeroes(packed::sixteen(bytes, at, parity) as u32);
+    tags | tags << 4
+}
+
+/// Bytes up to the end of the tags of so many runs. `None` if there are fewer.
+#[inline(never)]
+fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Option<NonZero<usize>> {
+    let (at, parity) = tags_behind(bytes, head, flags);
+    let tags = if flags & ALTERNATES != 0 { runs.wrapping_add(1) >> 1 } else { runs };
+    bytes_to(bytes, tags.wrapping_mul(packed::width(parity)).wrapping_add(at))
+}
+
+/// `None` for flags that no encoder sets.
+fn check(flags: u8) -> Option<()> {
+    (flags & ALTERNATES != 0 || flags == 0).then_some(())
+}
+
+#[inline(never)]
+pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Option<NonZero<usize>> {
+    check(flags)?;
+    let (&[_, len], rest) = bytes.split_first_chunk()?;
+    let starts = rest.get(..len.into())?;
+    let head = usize::from(len).wrapping_add(2);
+    let first = usize::from(flags & ZERO_FIRST == 0);
+    let used = end(bytes, head, flags, first.wrapping_add(len.into()))?;
+    let (mut held, mut index) = (Held::default(), 0usize);
+    let mut next = || {
+        held.next(|| {
+            index = index.wrapping_add(1);
+            changes(bytes, head, flags, index.wrapping_sub(1))
+        })
+    };
+    if first > 0 {
+        canvas.change(0, pattern(next()));
     }
     let mut before = 0;
     for &at in starts {
         if at <= before {
-            return Err(Error::Invalid);
+            return None;
         }
-        canvas.change(at.into(), pattern(changes.next(|| runs.sixteen_changes())));
+        canvas.change(at.into(), pattern(next()));
         before = at;
     }
-    canvas.finish();
-    runs.finish(changes.left())
+    Some(used)
 }
 
 /// True if the tags of a list fit a word.
@@ -82,75 +125,64 @@ pub(super) fn is_short(bytes: &[u8]) -> bool {
 
 /// Decodes a list that [`is_short`] and has a tag for each run.
 #[inline(never)]
-pub(super) fn decode_short(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
-    let (&[_, len], rest) = bytes.split_first_chunk().ok_or(Error::Invalid)?;
-    let starts = rest.get(..len.into()).ok_or(Error::Invalid)?;
+pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let (&[_, len], rest) = bytes.split_first_chunk()?;
+    let starts = rest.get(..len.into())?;
     let head = usize::from(len).wrapping_add(2);
     let end = head.wrapping_add(head >> 1);
     if end > bytes.len() {
-        return Err(Error::Invalid);
+        return None;
     }
-    let tags = Reader::behind(bytes, head).bits(64);
+    let tags = bits_at(bytes, head.wrapping_mul(8));
     let mut deltas = tags ^ tags << 4;
-    let mut changes = Changes::none();
-    changes.add(0, deltas & 15);
+    canvas.change(0, pattern(deltas & 15));
     let mut before = 0;
     for &at in starts {
         if at <= before {
-            return Err(Error::Invalid);
+            return None;
         }
         deltas >>= 4;
-        changes.add(at.into(), deltas & 15);
+        canvas.change(at.into(), pattern(deltas & 15));
         before = at;
     }
-    blocks.put_changes(&changes);
-    Ok(end)
+    NonZero::new(end)
 }
 
 #[inline(never)]
 pub(super) fn decode_bitmap(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
+    canvas: &mut Canvas,
     bytes: &[u8],
     flags: u8,
-) -> Result<usize> {
+) -> Option<NonZero<usize>> {
+    check(flags)?;
     let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
-    let bitmap = bitmap.ok_or(Error::Invalid)?;
+    let bitmap = bitmap?;
     let [first, ..] = *bitmap;
     if first & 1 != 0 {
-        return Err(Error::Invalid);
+        return None;
     }
-    let mut runs = behind(bytes, BITMAP_BYTES + 1, flags)?;
-    let mut changes = Held::default();
-    let mut canvas = Canvas::new(blocks);
+    let (mut held, mut index) = (Held::default(), 0usize);
+    // What the word at hand is filled with, as far as is known.
+    let mut fill = 0;
     // The first granule begins a run like any other, if that has a tag.
     let mut first = u32::from(flags & ZERO_FIRST == 0);
-    for bits in bitmap.chunks_exact(GRANULES_PER_WORD / 8) {
+    let chunks = bitmap.chunks_exact(GRANULES_PER_WORD / 8);
+    for (word, bits) in canvas.words().iter_mut().zip(chunks) {
         let bits = bits.first_chunk().copied().unwrap_or_default();
         let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
         first = 0;
+        let mut here = fill;
         while rest != 0 {
-            canvas.change_here(
-                rest.trailing_zeros() as usize,
-                pattern(changes.next(|| runs.sixteen_changes())),
-            );
+            let change = pattern(held.next(|| {
+                index = index.wrapping_add(1);
+                changes(bytes, BITMAP_BYTES + 1, flags, index.wrapping_sub(1))
+            }));
+            here ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
+            fill ^= change;
             rest &= rest.wrapping_sub(1);
         }
-        canvas.next_word();
+        *word = here;
     }
-    runs.finish(changes.left())
-}
-
-/// The runs whose tags are behind the first `head` bytes.
-#[inline(always)]
-fn behind(bytes: &[u8], head: usize, flags: u8) -> Result<Runs<'_>> {
-    let alternate = flags & ALTERNATES != 0;
-    if !alternate && flags != 0 {
-        return Err(Error::Invalid);
-    }
-    let mut reader = Reader::behind(bytes, head);
-    let parity = if flags & ODD_EVEN != 0 { Some(reader.bits(1) as u8 & 1) } else { None };
-    Ok(Runs::new(Unpacker::new(reader, parity), alternate))
+    let runs = index.wrapping_mul(16).wrapping_sub(held.left());
+    end(bytes, BITMAP_BYTES + 1, flags, runs)
 }

@@ -41,9 +41,9 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             assert_eq!(bytes[..list.len()], blocks);
             list.len()
         }
-        // Less than half would have been saved.
+        // Three eighths would have been left, or more.
         Some(Short::Raw) => {
-            assert!(blocks.len() > P::TAG_BYTES / 2, "{} bytes", blocks.len());
+            assert!(blocks.len() > P::TAG_BYTES / 8 * 3, "{} bytes", blocks.len());
             P::TAG_BYTES
         }
         None => blocks.len(),

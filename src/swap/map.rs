@@ -21,6 +21,24 @@ struct Slot {
     link: u32,
 }
 
+impl Slot {
+    /// Gives slot `index` another state. Left with neither mark nor count, it is being freed from
+    /// now on, in front of `idle`. True if a mark went that someone waits for.
+    fn change(&mut self, index: u32, state: State, folio: u32, idle: &mut Idle) -> bool {
+        let was = *self;
+        *self = if state.is_idle() {
+            let link = core::mem::replace(idle, Idle(index)).0;
+            Self { state: State::FREEING, link }
+        } else if was.state.is_cached() == state.is_cached() {
+            Self { state, link: was.link }
+        } else {
+            // The mark comes with its folio and goes with it.
+            Self { state, link: folio }
+        };
+        was.state.is_waited_for() && !state.is_waited_for()
+    }
+}
+
 /// The map of one area. All of it is under the device's lock.
 ///
 /// Slots that were used and freed come first, last freed first; then those that a run's alignment
@@ -48,6 +66,9 @@ pub(super) struct Idle(u32);
 impl Idle {
     pub(super) const NONE: Self = Self(NIL);
 }
+
+/// The first run of neighbours of [`Idle`] slots, if there are any, and the rest.
+pub(super) type Freeing = Option<(Range<u32>, Idle)>;
 
 /// What an [`update`](Map::update) leaves to be done, with the lock let go of.
 #[must_use]
@@ -230,28 +251,29 @@ impl<H: Host> Map<H> {
         // Past the map everything is bad.
         let place = run.start as usize..run.end as usize;
         let slots = self.slots.get_mut(place).ok_or(Error::NoEntry)?;
-        // The last is asked when it is changed, before any other is.
-        let (_, others) = slots.split_last().ok_or(Error::NoEntry)?;
-        for slot in others {
+        // All are asked before any is changed.
+        for slot in slots.iter() {
             change(slot.state)?;
         }
-        let mut changed = Changed { idle: Idle::NONE, wake: false };
+        let (mut idle, mut wake) = (Idle::NONE, false);
         // From the end on, so that the list is in ascending order.
         for (slot, index) in slots.iter_mut().zip(run).rev() {
-            let was = *slot;
-            let state = change(was.state)?;
-            changed.wake |= was.state.is_waited_for() && !state.is_waited_for();
-            *slot = if state.is_idle() {
-                let link = core::mem::replace(&mut changed.idle, Idle(index)).0;
-                Slot { state: State::FREEING, link }
-            } else if was.state.is_cached() == state.is_cached() {
-                Slot { state, link: was.link }
-            } else {
-                // The mark comes with its folio and goes with it.
-                Slot { state, link: folio }
-            };
+            wake |= slot.change(index, change(slot.state)?, folio, &mut idle);
         }
-        Ok(changed)
+        Ok(Changed { idle, wake })
+    }
+
+    /// [`update`](Self::update) of one slot, as most are: it is asked once.
+    pub(super) fn update_one(
+        &mut self,
+        index: u32,
+        change: impl Fn(State) -> Result<State>,
+        folio: u32,
+    ) -> Result<Changed> {
+        let slot = self.slots.get_mut(index as usize).ok_or(Error::NoEntry)?;
+        let mut idle = Idle::NONE;
+        let wake = slot.change(index, change(slot.state)?, folio, &mut idle);
+        Ok(Changed { idle, wake })
     }
 
     /// Notes that someone waits for the mark of a slot; false where it has none.
@@ -263,7 +285,7 @@ impl<H: Host> Map<H> {
     }
 
     /// The first run of neighbours of `idle`, and the rest.
-    pub(super) fn next_run(&self, idle: Idle) -> Option<(Range<u32>, Idle)> {
+    pub(super) fn next_run(&self, idle: Idle) -> Freeing {
         if idle == Idle::NONE {
             return None;
         }

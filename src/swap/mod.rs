@@ -39,7 +39,7 @@ mod pin;
 mod slot;
 mod state;
 
-use map::{Changed, Idle, Map};
+use map::{Changed, Freeing, Idle, Map};
 pub use pin::{FolioId, Keeper, NoSwap, SwapCache, SwapPin};
 pub use slot::{RestoredSlot, SlotRef};
 
@@ -188,8 +188,8 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     /// # Errors
     /// [`Error::NoEntry`] where it is free, bad or not of this area.
     pub fn count(&self, entry: SwapEntry) -> Result<u32> {
-        let run = self.run(EntryRange::new(entry, 1)?).map_err(|_| Error::NoEntry)?;
-        self.map.lock(&self.host).state(run.start).count()
+        let index = self.index(entry).map_err(|_| Error::NoEntry)?;
+        self.map.lock(&self.host).state(index).count()
     }
 
     /// Keeps a free slot from ever being handed out: its place on the device is bad. Doing so
@@ -198,9 +198,9 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
     /// # Errors
     /// [`Error::Invalid`] where it is in use or not of this area.
     pub fn mark_bad(&self, entry: SwapEntry) -> Result<()> {
-        let run = self.run(EntryRange::new(entry, 1)?)?;
+        let index = self.index(entry)?;
         let mut map = self.map.lock(&self.host);
-        if map.state(run.start).is_bad() { Ok(()) } else { map.mark_bad(run.start) }
+        if map.state(index).is_bad() { Ok(()) } else { map.mark_bad(index) }
     }
 
     /// Drops one reference of each slot, or none: where a slot has none, that is reported as
@@ -209,6 +209,13 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         if self.change(range, state::State::put, 0).is_err() {
             self.host.warn(Warning::BadSwapFree);
         }
+    }
+
+    /// The number of a slot; [`Error::Invalid`] where it is not of this area.
+    fn index(&self, entry: SwapEntry) -> Result<u32> {
+        // An entry before the area wraps past its end, which is below 2^31.
+        let index = entry.raw().wrapping_sub(self.slots.first().raw());
+        if index < self.slots.len() { Ok(index as u32) } else { Err(Error::Invalid) }
     }
 
     /// The slots of `range` by their numbers; [`Error::Invalid`] where one is not of this area.
@@ -233,19 +240,40 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
         change: impl Fn(state::State) -> Result<state::State>,
         folio: u32,
     ) -> Result<bool> {
-        let run = self.run(range)?;
-        let (next, wake) = {
-            let mut map = self.map.lock(&self.host);
-            let Changed { idle, wake } = map.update(run, change, folio)?;
-            (map.next_run(idle), wake)
-        };
-        self.free(next);
+        if range.len() != 1 {
+            let (next, wake) = self.change_all(range, change, folio)?;
+            if let Some((run, rest)) = next {
+                self.free(run, rest);
+            }
+            return Ok(wake);
+        }
+        let index = self.index(range.first())?;
+        let Changed { idle, wake } = self.map.lock(&self.host).update_one(index, change, folio)?;
+        if idle != Idle::NONE {
+            self.free(index..index.wrapping_add(1), Idle::NONE);
+        }
         Ok(wake)
+    }
+
+    /// The slots of `range` changed under the lock, several of them: apart, so that one alone needs
+    /// few registers. What is to be freed is left to the caller, whose stack is shallower.
+    #[inline(never)]
+    fn change_all(
+        &self,
+        range: EntryRange,
+        change: impl Fn(state::State) -> Result<state::State>,
+        folio: u32,
+    ) -> Result<(Freeing, bool)> {
+        let run = self.run(range)?;
+        let mut map = self.map.lock(&self.host);
+        let Changed { idle, wake } = map.update(run, change, folio)?;
+        Ok((map.next_run(idle), wake))
     }
 
     /// Drops the records of slots that are being freed, with no lock held, and only then gives
     /// the slots back (HOOK-3).
-    fn free(&self, mut next: Option<(Range<u32>, Idle)>) {
+    fn free(&self, run: Range<u32>, rest: Idle) {
+        let mut next = Some((run, rest));
         while let Some((run, rest)) = next {
             if let Ok(range) = self.range(run.clone()) {
                 self.freed.slots_freed(range);
@@ -253,6 +281,20 @@ impl<H: Host, F: SlotsFreed> Swap<H, F> {
             let mut map = self.map.lock(&self.host);
             map.finish(run);
             next = map.next_run(rest);
+        }
+    }
+
+    /// Wakes who waits for marks of `range`: outside of the lock, after the marks are gone (see
+    /// `swapcache_wait`).
+    // Apart: the stack of who clears a mark is deepest while a slot is freed, before that.
+    #[cold]
+    #[inline(never)]
+    fn wake(&self, range: EntryRange) {
+        // Neighbours use different queues, so a range of QUEUES slots uses all.
+        for queue in (0..range.len().min(QUEUES as u64)).filter_map(|i| self.queue(range.get(i)?)) {
+            // Ordering: Release, so that who sees the new value sees what was done under the pin.
+            queue.fetch_add(1, Ordering::Release);
+            self.host.wake(queue);
         }
     }
 
@@ -273,21 +315,14 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
 
     fn swapcache_clear(&self, range: EntryRange) {
         match self.change(range, state::State::clear, 0) {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(_) => return self.host.warn(Warning::BadCacheClear),
-        }
-        // Outside of the lock, after the marks are gone: see `swapcache_wait`. Neighbours use
-        // different queues, so a range of QUEUES slots uses all.
-        for queue in (0..range.len().min(QUEUES as u64)).filter_map(|i| self.queue(range.get(i)?)) {
-            // Ordering: Release, so that who sees the new value sees what was done under the pin.
-            queue.fetch_add(1, Ordering::Release);
-            self.host.wake(queue);
+            Ok(false) => {}
+            Ok(true) => self.wake(range),
+            Err(_) => self.host.warn(Warning::BadCacheClear),
         }
     }
 
     fn swapcache_wait(&self, entry: SwapEntry) -> Result<()> {
-        let run = self.run(EntryRange::new(entry, 1)?)?;
+        let index = self.index(entry)?;
         let queue = self.queue(entry).ok_or(Error::Invalid)?;
         loop {
             // First the word, then the note that someone waits, if the mark is there still. Who
@@ -295,7 +330,7 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
             // finds it changed, or is woken. No wake-up is lost, and where nobody waits, no word
             // is written that others' pins share.
             let seen = queue.load(Ordering::Acquire);
-            if !self.map.lock(&self.host).wait(run.start) {
+            if !self.map.lock(&self.host).wait(index) {
                 return Ok(());
             }
             self.host.wait(queue, seen);
@@ -306,9 +341,9 @@ impl<H: Host, F: SlotsFreed> SwapCache for Swap<H, F> {
     }
 
     fn keeper(&self, entry: SwapEntry) -> Option<Keeper> {
-        let run = self.run(EntryRange::new(entry, 1).ok()?).ok()?;
+        let index = self.index(entry).ok()?;
         let map = self.map.lock(&self.host);
-        map.state(run.start).is_cached().then(|| Keeper::from_link(map.folio(run.start)))
+        map.state(index).is_cached().then(|| Keeper::from_link(map.folio(index)))
     }
 }
 

@@ -104,6 +104,9 @@ impl<'a, C: SwapCache> SwapPin<'a, C> {
     ///
     /// # Contexts
     /// Any.
+    // Inlined, so that the guard stays in registers: returned through memory, it is read back in
+    // other pieces than it was written, which stalls.
+    #[inline]
     pub fn new(cache: &'a C, range: EntryRange, keeper: Keeper) -> Result<Self> {
         cache.swapcache_prepare(range, keeper)?;
         Ok(Self { cache, range })

@@ -134,9 +134,10 @@ unsafe impl Host for LoomHost {
     fn exit(&self, (): ()) {}
 
     fn wait(&self, word: &AtomicU32, expected: u32) {
-        let queue = self.0.queue.lock().expect("loom's mutexes are not poisoned");
-        if word.load(SeqCst) == expected {
-            drop(self.0.changed.wait(queue));
+        let mut queue = self.0.queue.lock().expect("loom's mutexes are not poisoned");
+        // All words have one queue: who is woken for another's goes on waiting.
+        while word.load(SeqCst) == expected {
+            queue = self.0.changed.wait(queue).expect("loom's mutexes are not poisoned");
         }
     }
 

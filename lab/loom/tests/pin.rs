@@ -36,15 +36,22 @@ struct Machine {
     slot: EntryRange,
 }
 
-/// An area whose one slot is in use, with one reference and no mark.
+/// An area of one slot, which is in use, with one reference and no mark.
 fn machine() -> Machine {
+    machine_of(1)
+}
+
+/// An area of `slots` slots, a folio's, all in use as that of [`machine`].
+fn machine_of(slots: usize) -> Machine {
     let host = LoomHost::new();
     let store = Arc::new(Store::new(host.clone()));
     let ty = SwapType::new(1).unwrap();
-    let swap = Arc::new(Area::new(host.clone(), Freed(Arc::clone(&store)), ty, 1).unwrap());
+    let swap = Arc::new(Area::new(host.clone(), Freed(Arc::clone(&store)), ty, slots).unwrap());
     let slot = {
-        let pin = swap.alloc(1).unwrap();
-        let _ = swap.duplicate(pin.range().first()).unwrap().into_entry();
+        let pin = swap.alloc(slots).unwrap();
+        for entry in (0..slots as u64).filter_map(|slot| pin.range().get(slot)) {
+            let _ = swap.duplicate(entry).unwrap().into_entry();
+        }
         pin.range()
     };
     Machine { host, store, swap, slot }
@@ -70,21 +77,23 @@ fn pin_7_who_waits_for_a_pin_is_woken() {
     // The host's wait has no timeout here: were the wake-up lost, loom would find a deadlock.
     let clears = |swap: &Area, slot| swap.swapcache_clear(slot);
     let waits = |swap: &Area, slot: EntryRange| {
-        assert_eq!(swap.swapcache_wait(slot.first()), Ok(()));
-        assert_eq!(swap.keeper(slot.first()), None);
+        assert_eq!(swap.swapcache_wait(slot.last()), Ok(()));
+        assert_eq!(swap.keeper(slot.last()), None);
     };
     both_ways([clears, waits], |swap, slot| {
         swap.swapcache_prepare(slot, Keeper::Mark).unwrap();
     });
 }
 
-/// Explores two bodies on a slot with one reference, twice, so that each begins once: loom sees
-/// fewer orders from one side alone (`tests/index.rs`).
+/// Explores two bodies on one slot, and on two at once, with one reference each; twice, so that
+/// each begins once: loom sees fewer orders from one side alone (`tests/index.rs`).
 fn both_ways(bodies: [fn(&Area, EntryRange); 2], before: fn(&Area, EntryRange)) {
     let [one, two] = bodies;
-    for [mine, other] in [[one, two], [two, one]] {
+    for (slots, [mine, other]) in
+        [1, 2].into_iter().flat_map(|n| [(n, [one, two]), (n, [two, one])])
+    {
         explore(Some(4), move || {
-            let Machine { swap, slot, host, store } = machine();
+            let Machine { swap, slot, host, store } = machine_of(slots);
             store.save(slot.first(), &[7_u64; 16], AllocFlags::MAY_SLEEP).unwrap();
             before(&swap, slot);
             let shared = Arc::clone(&swap);
@@ -94,7 +103,7 @@ fn both_ways(bodies: [fn(&Area, EntryRange); 2], before: fn(&Area, EntryRange)) 
             if swap.count(slot.first()).is_ok() {
                 swap.slot_ref(slot).unwrap().discard();
             }
-            assert_eq!(swap.free_slots(), 1, "freed, and once");
+            assert_eq!(swap.free_slots(), slots, "freed, and once");
             assert_eq!(store.stats().entries, 0);
             assert_eq!(host.warnings(), 0);
         });

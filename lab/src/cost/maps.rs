@@ -8,24 +8,26 @@ use crate::model::frame::TAG_WORDS;
 
 /// The tags of one page.
 pub type Tags = [u64; TAG_WORDS];
+/// Granules of one page.
+pub const GRANULES: usize = TAG_WORDS * 16;
 /// Most runs of one tag that still make few.
 const FEW: usize = 8;
 
 /// Which pages of the maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    Mixture,
+    All,
     OneTag,
     FewRuns,
     ManyRuns,
 }
 
-pub const CLASSES: [Class; 4] = [Class::Mixture, Class::OneTag, Class::FewRuns, Class::ManyRuns];
+pub const CLASSES: [Class; 4] = [Class::All, Class::OneTag, Class::FewRuns, Class::ManyRuns];
 
 impl Class {
     pub fn name(self) -> String {
         match self {
-            Self::Mixture => "all of them".into(),
+            Self::All => "all of the maps".into(),
             Self::OneTag => "one tag".into(),
             Self::FewRuns => format!("2 to {FEW} runs"),
             Self::ManyRuns => format!("{} runs or more", FEW + 1),
@@ -34,7 +36,7 @@ impl Class {
 
     pub fn holds(self, tags: &Tags) -> bool {
         match runs(tags) {
-            _ if self == Self::Mixture => true,
+            _ if self == Self::All => true,
             1 => self == Self::OneTag,
             2..=FEW => self == Self::FewRuns,
             _ => self == Self::ManyRuns,
@@ -43,9 +45,9 @@ impl Class {
 }
 
 /// Runs of neighbouring granules with the same tag.
-fn runs(tags: &Tags) -> usize {
+pub fn runs(tags: &Tags) -> usize {
     let tag = |granule: usize| tags[granule / 16] >> (granule % 16 * 4) & 15;
-    1 + (1..TAG_WORDS * 16).filter(|&granule| tag(granule) != tag(granule - 1)).count()
+    1 + (1..GRANULES).filter(|&granule| tag(granule) != tag(granule - 1)).count()
 }
 
 /// Every page of every map in `folder`, in the maps' order: neighbours stay neighbours, as in

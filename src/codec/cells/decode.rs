@@ -1,21 +1,25 @@
 //! Cells out of bytes: those of one shape by the word, others as changes of the tag.
 
+use core::num::NonZero;
+
 use super::{
     super::{
         ALL_GRANULES,
-        bits::{LANES, Reader},
-        block::BLOCK_WORDS,
-        canvas::{Blocks, pattern},
-        packed::{self, Unpacker},
+        bits::{LANES, bytes_to, numbers_at},
+        block::GRANULES,
+        canvas::{Canvas, pattern},
+        packed,
     },
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
+    shapes::Shape,
 };
-use crate::{
-    error::{Error, Result},
-    tags::{GRANULES_PER_WORD, TagSink},
-};
+use crate::tags::GRANULES_PER_WORD;
+
+/// Granules of a cell of which a word holds two.
+const GRID_MAX: usize = GRANULES_PER_WORD / 2;
 
 /// What stands before the cells of an encoding.
+#[derive(Clone, Copy)]
 struct Head {
     first: u8,
     second: u8,
@@ -23,13 +27,13 @@ struct Head {
 
 impl Head {
     #[inline(always)]
-    fn read(bytes: &[u8]) -> Result<Self> {
-        let &[first, second] = bytes.first_chunk().ok_or(Error::Invalid)?;
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let &[first, second] = bytes.first_chunk()?;
         let head = Self { first, second };
         if first & 0x18 != 0 || head.parity() != 0 && !head.odd_even() || head.len() > bytes.len() {
-            return Err(Error::Invalid);
+            return None;
         }
-        Ok(head)
+        Some(head)
     }
 
     /// Shapes.
@@ -67,99 +71,77 @@ impl Head {
         }
     }
 
-    /// The zeroes and the others of a shape, in these bytes.
+    /// A shape, in these bytes.
     #[inline(always)]
-    fn shape(&self, bytes: &[u8], index: usize) -> Option<(usize, usize)> {
+    fn shape(&self, bytes: &[u8], index: usize) -> Option<Shape> {
         if index >= self.count() {
             return None;
         }
         let at = if self.same_zeroes() { 2 } else { index.wrapping_mul(2).wrapping_add(2) };
         let others = if self.same_zeroes() { index.wrapping_add(3) } else { at.wrapping_add(1) };
-        let zeroes = usize::from(*bytes.get(at)?);
-        Some((zeroes, usize::from(*bytes.get(others)?).wrapping_add(1)))
+        Some(Shape(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(others)?])))
+    }
+
+    /// The bit that the cells begin with, of which the last of these is behind `count` cells.
+    fn cell_at(self, count: usize) -> usize {
+        let width = self.number_bits().wrapping_add(packed::width(self.odd()) as u32);
+        self.len().wrapping_mul(8).wrapping_add(count.wrapping_mul(width as usize))
+    }
+
+    /// Bits of the number of a shape.
+    fn number_bits(self) -> u32 {
+        index_bits(self.count())
+    }
+
+    /// Where the tags are alternately odd and even: the parity of the first.
+    fn odd(self) -> Option<u8> {
+        self.odd_even().then_some(self.parity())
     }
 }
 
 /// Decodes cells.
 #[inline(always)]
-pub(in crate::codec) fn decode(
-    blocks: &mut Blocks<'_, impl TagSink + ?Sized>,
-    bytes: &[u8],
-) -> Result<usize> {
+pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
     let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
-    let short = lengths.map(|(zeroes, others)| zeroes.wrapping_add(others)).max();
-    match (short, head.count()) {
-        (Some(0..=GRANULES_PER_WORD), 1) => decode_grid(blocks, bytes),
-        (Some(0..=GRANULES_PER_WORD), _) => decode_short(blocks, bytes),
-        _ => decode_long(blocks, bytes),
+    match (lengths.map(|shape| shape.len()).max(), head.count()) {
+        (Some(0..=GRID_MAX), 1) => decode_grid(canvas, bytes),
+        _ => decode_long(canvas, bytes),
     }
 }
 
-/// The shapes' numbers and the tags of cells.
-struct Values<'a> {
-    reader: Reader<'a>,
-    number_bits: u8,
-    /// The tags are alternately odd and even; the first is odd.
-    odd_even: bool,
-    odd: bool,
-}
-
-impl<'a> Values<'a> {
-    #[inline(always)]
-    fn new(bytes: &'a [u8], head: &Head) -> Self {
-        Self {
-            reader: Reader::behind(bytes, head.len()),
-            number_bits: index_bits(head.count()) as u8,
-            odd_even: head.odd_even(),
-            odd: head.parity() > 0,
-        }
-    }
-
-    fn width(&self) -> u32 {
-        u32::from(self.number_bits).wrapping_add(if self.odd_even { 3 } else { 4 })
-    }
-
-    /// The next eight numbers, and tags, a byte each. They are even in number, so that all turns of odd
-    /// and even are like the first.
-    #[inline(never)]
-    fn eight(&mut self) -> (u64, u64) {
-        let values = self.reader.numbers(self.width());
-        let bits = u32::from(self.number_bits) & 7;
-        let mask = 0x0101_0101_0101_0101u64.wrapping_mul(!(u64::MAX << bits));
-        let tags = (values & !mask) >> bits;
-        let tags = match (self.odd_even, self.odd) {
-            (false, _) => tags,
-            (true, true) => tags << 1 | 0x0001_0001_0001_0001,
-            (true, false) => tags << 1 | 0x0100_0100_0100_0100,
-        };
-        (values & mask, tags)
-    }
-
-    /// Bytes begun so far, without the last `unused` cells. [`Error::Invalid`] if there are fewer.
-    #[inline(never)]
-    fn finish(&self, unused: u32) -> Result<usize> {
-        self.reader.check(unused.wrapping_mul(self.width()) as usize)
-    }
+/// Eight cells from bit `at` on: the numbers of their shapes, of so many bits, and their tags, a byte each. They are
+/// even in number, so that all turns of odd and even are like the first.
+// Of nothing that lies in memory: it would take stack.
+#[inline(never)]
+fn eight(bytes: &[u8], at: usize, bits: u32, odd: Option<u8>) -> (u64, u64) {
+    let values = numbers_at(bytes, at, bits.wrapping_add(packed::width(odd) as u32));
+    let mask = 0x0101_0101_0101_0101u64.wrapping_mul(!(u64::MAX << (bits & 7)));
+    let tags = (values & !mask) >> (bits & 7);
+    let tags = match odd {
+        None => tags,
+        Some(0) => tags << 1 | 0x0100_0100_0100_0100,
+        Some(_) => tags << 1 | 0x0001_0001_0001_0001,
+    };
+    (values & mask, tags)
 }
 
 /// Those of some cells, a byte each.
-// Without what they are read from: these stay in registers.
 #[derive(Default)]
 struct Held {
     numbers: u64,
     tags: u64,
-    left: u32,
+    left: usize,
 }
 
 impl Held {
     /// The next cell's number, and its tag.
     #[inline(always)]
-    fn next(&mut self, values: &mut Values<'_>) -> (usize, u64) {
+    fn next(&mut self, eight: impl FnOnce() -> (u64, u64)) -> (usize, u64) {
         if self.left == 0 {
-            (self.numbers, self.tags) = values.eight();
-            self.left = LANES as u32;
+            (self.numbers, self.tags) = eight();
+            self.left = LANES;
         }
         self.left = self.left.wrapping_sub(1);
         let next = ((self.numbers & 7) as usize, self.tags & 15);
@@ -169,152 +151,133 @@ impl Held {
     }
 }
 
-/// The granules of a run behind so many zeroes, all in a word.
+/// A cell of tag 1 that is no longer than a word.
 #[inline(always)]
-fn run_of(zeroes: usize, others: usize) -> u64 {
-    let run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(others).wrapping_mul(4) & 63);
-    run << (zeroes.wrapping_mul(4) & 63)
+fn run_of(shape: Shape) -> u64 {
+    let run = ALL_GRANULES >> (GRANULES_PER_WORD.wrapping_sub(shape.others()).wrapping_mul(4) & 63);
+    run << (shape.zeroes().wrapping_mul(4) & 63)
 }
 
-/// Decodes cells of one shape, no longer than a word, a whole one at a time.
+/// Cells of one shape beside one another, two in a word or, where they fit, four.
+struct Spread {
+    /// A cell of tag 1.
+    run: u64,
+    /// Bits of a cell, of those beside one another, and of their tags; and how many of those a word holds.
+    step: u32,
+    bits: usize,
+    tag_bits: u32,
+    groups: u32,
+    /// Two tags each, and one, as far apart as the cells they are of.
+    pairs: u64,
+    ones: u64,
+}
+
+impl Spread {
+    /// Of cells of [`GRID_MAX`] granules at the most.
+    #[inline(always)]
+    fn new(shape: Shape) -> Self {
+        let step = (shape.len() as u32).wrapping_mul(4);
+        let beside = |of: u64, by: u32| of | of.wrapping_shl(by);
+        let (run, two) = (run_of(shape), beside(0xf, step));
+        let bits = (step as usize).wrapping_mul(2);
+        if shape.len() > GRID_MAX / 2 {
+            return Self { run, step, bits, tag_bits: 8, groups: 8, pairs: 0xff, ones: two };
+        }
+        let four = step.wrapping_mul(2);
+        let (pairs, ones) = (beside(0xff, four), beside(two, four));
+        Self { run, step, bits: bits.wrapping_mul(2), tag_bits: 16, groups: 4, pairs, ones }
+    }
+
+    /// The cells of two or four tags.
+    #[inline(always)]
+    fn cells(&self, tags: u16) -> u64 {
+        let (tags, apart) = (u64::from(tags), self.step.wrapping_sub(4));
+        let pairs = (tags | tags.wrapping_shl(apart.wrapping_mul(2))) & self.pairs;
+        let ones = (pairs | pairs.wrapping_shl(apart)) & self.ones;
+        ones.wrapping_mul(self.run)
+    }
+}
+
+/// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
 #[inline(never)]
-fn decode_grid(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
+fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
-    let (zeroes, others) = head.shape(bytes, 0).ok_or(Error::Invalid)?;
-    let len = zeroes.wrapping_add(others);
-    let skip = head.skip();
+    let shape = head.shape(bytes, 0)?;
+    let (len, skip) = (shape.len() as u32, head.skip() as u32);
     // The first cell, too, has a granule in the block.
     if skip >= len {
-        return Err(Error::Invalid);
+        return None;
     }
-    let parity = if head.odd_even() { Some(head.parity()) } else { None };
-    let mut unpacker = Unpacker::new(Reader::behind(bytes, head.len()), parity);
-    let mut tags = packed::Held::default();
-    let run = run_of(zeroes, others);
-    let step = len.wrapping_mul(4);
-    // The first cell begins in a word before the block, if it is cut.
-    let mut before = skip > 0;
-    let mut used = skip.wrapping_neg().wrapping_mul(4) & 63;
-    let mut word = 0;
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
-    while blocks.done < end {
-        let cell = tags.next(|| unpacker.sixteen()).wrapping_mul(run);
-        word |= cell << (used & 63);
-        used = used.wrapping_add(step);
-        if used >= 64 {
-            if !before {
-                blocks.put(word);
+    let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
+    let used = bytes_to(bytes, head.cell_at(count))?;
+    let spread = Spread::new(shape);
+    let words = canvas.words();
+    // Bits of the first cell that lie before the block.
+    let mut cut = skip.wrapping_mul(4);
+    let (mut at, mut tags_at) = (0usize, head.cell_at(0));
+    while at < GRANULES * 4 {
+        let mut tags = packed::sixteen(bytes, tags_at, head.odd());
+        tags_at = packed::width(head.odd()).wrapping_mul(16).wrapping_add(tags_at);
+        for _ in 0..spread.groups {
+            let cells = spread.cells(tags as u16) >> (cut & 63);
+            if let Some(word) = words.get_mut(at / 64) {
+                *word |= cells << (at & 63);
             }
-            before = false;
-            used = used.wrapping_sub(64);
-            // What of the cell lies in the next word: its last granules.
-            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
+            // Behind the block there is one more, and then none.
+            if let Some(next) = words.get_mut((at / 64).wrapping_add(1)) {
+                *next |= cells >> 1 >> (!at & 63);
+            }
+            at = spread.bits.wrapping_sub(cut as usize).wrapping_add(at);
+            tags >>= spread.tag_bits;
+            cut = 0;
         }
     }
-    unpacker.finish(tags.left())
+    Some(used)
 }
 
-/// Shapes no longer than a word: their runs, and their bits; none of a shape that there is not.
-struct ShortShapes {
-    runs: [u64; SHAPES],
-    steps: [u8; SHAPES],
-}
-
-impl ShortShapes {
-    #[inline(always)]
-    fn read(head: &Head, bytes: &[u8]) -> Self {
-        let mut shapes = Self { runs: [0; SHAPES], steps: [0; SHAPES] };
-        (0..head.count()).for_each(|number| shapes.read_one(head, bytes, number));
-        shapes
-    }
-
-    // Apart: what it has on the stack is not needed longer.
-    #[inline(never)]
-    fn read_one(&mut self, head: &Head, bytes: &[u8], number: usize) {
-        let shape = head.shape(bytes, number);
-        let places = (self.runs.get_mut(number), self.steps.get_mut(number));
-        if let (Some((zeroes, others)), (Some(run), Some(step))) = (shape, places) {
-            *run = run_of(zeroes, others);
-            *step = zeroes.wrapping_add(others).wrapping_mul(4) as u8;
-        }
-    }
-
-    #[inline(always)]
-    fn get(&self, number: usize) -> (u64, usize) {
-        let run = self.runs.get(number).copied().unwrap_or(0);
-        (run, self.steps.get(number).copied().unwrap_or(0).into())
-    }
-}
-
-/// Decodes cells that are no longer than a word, a whole one at a time.
-#[inline(never)]
-fn decode_short(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
-    let head = Head::read(bytes)?;
-    let shapes = ShortShapes::read(&head, bytes);
-    let mut values = Values::new(bytes, &head);
-    let mut held = Held::default();
-    // Bits of the next cell that lie before the block, which only the first has.
-    let mut skip = head.skip().wrapping_mul(4);
-    let (mut word, mut used) = (0, 0usize);
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
-    while blocks.done < end {
-        let (index, tag) = held.next(&mut values);
-        let (run, step) = shapes.get(index);
-        // Every cell has a granule in the block, and a shape that there is not has none.
-        if step <= skip {
-            return Err(Error::Invalid);
-        }
-        let cell = tag.wrapping_mul(run) >> (skip & 63);
-        let step = step.wrapping_sub(skip);
-        skip = 0;
-        word |= cell << (used & 63);
-        used = used.wrapping_add(step);
-        if used >= 64 {
-            blocks.put(word);
-            used = used.wrapping_sub(64);
-            // What of the cell lies in the next word: its last granules.
-            word = cell >> 1 >> (step.wrapping_sub(used).wrapping_sub(1) & 63);
-        }
-    }
-    values.finish(held.left)
-}
-
-/// Decodes cells of any shapes, run by run.
-#[inline(never)]
-fn decode_long(blocks: &mut Blocks<'_, impl TagSink + ?Sized>, bytes: &[u8]) -> Result<usize> {
-    let head = Head::read(bytes)?;
-    let mut values = Values::new(bytes, &head);
-    let mut held = Held::default();
-    let mut skip = head.skip();
-    // The word at hand, and its granules that are done.
-    let (mut word, mut used) = (0, 0usize);
-    let end = blocks.done.wrapping_add(BLOCK_WORDS);
+/// Paints a block of cells, run by run.
+#[inline(always)]
+fn paint(
+    canvas: &mut Canvas,
+    head: Head,
+    mut next: impl FnMut() -> Option<(Shape, u64)>,
+) -> Option<()> {
+    let (shape, tag) = next()?;
+    // The first cell, too, has a granule in the block.
+    let mut end = shape.len().checked_sub(head.skip()).filter(|end| *end > 0)?;
+    let mut begin = end.saturating_sub(shape.others());
+    let mut tag = pattern(tag);
     // A cell is a granule long at least, so this ends.
-    while blocks.done < end {
-        let (index, tag) = held.next(&mut values);
-        let (mut zeroes, mut others) = head.shape(bytes, index).ok_or(Error::Invalid)?;
-        if skip > 0 {
-            // The first cell, too, has a granule in the block.
-            others = others.saturating_sub(skip.saturating_sub(zeroes));
-            zeroes = zeroes.saturating_sub(skip);
-            if others == 0 {
-                return Err(Error::Invalid);
-            }
-            skip = 0;
+    while begin < GRANULES {
+        canvas.change(begin, tag);
+        if end >= GRANULES {
+            break;
         }
-        used = used.wrapping_add(zeroes);
-        if used >= GRANULES_PER_WORD {
-            blocks.put_words(word, 0, used / GRANULES_PER_WORD, end);
-            (word, used) = (0, used % GRANULES_PER_WORD);
-        }
-        let run = pattern(tag);
-        word |= run << (used.wrapping_mul(4) & 63);
-        used = used.wrapping_add(others);
-        if used >= GRANULES_PER_WORD {
-            blocks.put_words(word, run, used / GRANULES_PER_WORD, end);
-            (word, used) = (run, used % GRANULES_PER_WORD);
-        }
-        word &= !(u64::MAX << (used.wrapping_mul(4) & 63));
+        canvas.change(end, tag);
+        let (shape, next_tag) = next()?;
+        begin = end.wrapping_add(shape.zeroes());
+        end = begin.wrapping_add(shape.others());
+        tag = pattern(next_tag);
     }
-    values.finish(held.left)
+    Some(())
+}
+
+/// Decodes cells of any shapes.
+#[inline(never)]
+fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let head = Head::read(bytes)?;
+    let mut shapes = [Shape(0); SHAPES];
+    for (place, number) in shapes.iter_mut().zip(0..head.count()) {
+        *place = head.shape(bytes, number)?;
+    }
+    let (bits, odd) = (head.number_bits(), head.odd());
+    let (mut held, mut count) = (Held::default(), 0usize);
+    paint(canvas, head, || {
+        let (number, tag) = held.next(|| {
+            count = count.wrapping_add(LANES);
+            eight(bytes, head.cell_at(count.wrapping_sub(LANES)), bits, odd)
+        });
+        shapes.get(number).filter(|_| number < head.count()).map(|shape| (*shape, tag))
+    })?;
+    bytes_to(bytes, head.cell_at(count.wrapping_sub(held.left)))
 }

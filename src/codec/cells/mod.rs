@@ -6,9 +6,11 @@ mod shapes;
 use super::{
     bits::{LANES, Writer},
     block::{Block, CELLS, GRANULES, TAGS},
+    few,
     layout::Layout,
-    nibbles::{self, Appender},
+    nibbles::Appender,
     packed::{self, Width},
+    runs::BITMAP_BYTES,
     starts,
 };
 pub(super) use decode::decode;
@@ -19,10 +21,6 @@ const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
 /// Shapes of cells in one block. Twice as many were measured to save a hundredth of a byte a page, and take stack.
 const SHAPES: usize = 8;
-/// Shapes of cells where runs touch: so that others, most often random ones, are given up soon.
-pub(super) const TOUCHING_SHAPES: usize = 3;
-/// Boundaries where runs touch of which a list is hardly longer than cells, and sooner made.
-const LISTED: usize = 12;
 /// The most granules that a first cell can have before the block.
 const SKIP_MAX: usize = 127;
 
@@ -61,29 +59,21 @@ impl Cell {
     }
 }
 
-/// The cells of a block that has a boundary; the first and the last may be parts of larger ones.
+/// The cells of a block that has a boundary; the first and the last may be parts of larger ones. Where runs
+/// touch each is a cell, whatever its tag.
 struct Cells<'a> {
     block: &'a Block,
     starts: starts::Cursor,
-    tags: nibbles::Cursor,
-    /// Where the next cell begins, and whether with zeroes; that is asked of the tag where runs touch.
+    /// Where the next cell begins, and whether with zeroes.
     begin: usize,
     zero: bool,
-    /// There, the last cell's tag.
-    tag: u8,
 }
 
 impl<'a> Cells<'a> {
     #[inline(always)]
     fn new(block: &'a Block) -> Self {
-        Self {
-            block,
-            starts: block.starts.cursor(),
-            tags: nibbles::Cursor::default(),
-            begin: 0,
-            zero: block.zero_first(),
-            tag: 0,
-        }
+        let zero = block.alternates() && block.zero_first();
+        Self { block, starts: block.starts.cursor(), begin: 0, zero }
     }
 }
 
@@ -96,30 +86,23 @@ impl Iterator for Cells<'_> {
         if begin >= GRANULES {
             return None;
         }
-        if !self.block.alternates() {
-            self.tag = self.tags.next(&self.block.tags);
-            self.zero = self.tag == 0;
-        }
-        let mut at = begin;
-        if self.zero {
-            at = self.starts.next(&self.block.starts);
-            if !self.block.alternates() {
-                self.tag = self.tags.next(&self.block.tags);
-            }
-        }
-        self.zero = true;
+        let at = if self.zero { self.starts.next(&self.block.starts) } else { begin };
+        self.zero = self.block.alternates();
         self.begin = if at < GRANULES { self.starts.next(&self.block.starts) } else { at };
         Some(Cell { begin, at, end: self.begin })
     }
 }
 
-/// Looks for the cells of a block, and their shapes. There are none in [`Layout::numbers`] where
-/// there would be too many shapes, and where other formats are shorter anyway.
+/// Looks for the cells of a block, and their shapes. There are none in [`Layout::numbers`] where there would be
+/// too many shapes, and where other formats are shorter anyway. Runs that touch are cells of one shape, or none.
 // One after the other: what one has on the stack the next does not need.
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) {
-    let worth = block.boundaries() > 0
-        && (block.alternates() || block.boundaries() > LISTED && begins_alike(block));
+    let worth = if block.alternates() {
+        block.boundaries() > 0
+    } else {
+        block.boundaries() > few::BOUNDARIES
+    };
     if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
         layout.numbers.set_len(0);
     }
@@ -127,26 +110,11 @@ pub(super) fn survey(block: &Block, layout: &mut Layout) {
 
 #[inline(always)]
 fn survey_all(block: &Block, layout: &mut Layout) -> Option<()> {
+    if !block.alternates() {
+        return None;
+    }
     let last = survey_whole(block, layout)?;
     survey_cut(block, layout, last)
-}
-
-/// False where the first runs that are not cut all have other lengths, as random ones have and those of
-/// few shapes do not.
-fn begins_alike(block: &Block) -> bool {
-    let mut starts = block.starts.cursor();
-    let mut begin = starts.next(&block.starts);
-    let mut seen = 0u64;
-    for _ in 0..TOUCHING_SHAPES.wrapping_mul(2) {
-        let end = starts.next(&block.starts);
-        let length = 1 << (end.wrapping_sub(begin) & 63);
-        if seen & length != 0 {
-            return true;
-        }
-        seen |= length;
-        begin = end;
-    }
-    false
 }
 
 /// True if all cells are like the second of them; the bits of their starts tell.
@@ -154,9 +122,7 @@ fn begins_alike(block: &Block) -> bool {
 fn survey_grid(block: &Block, layout: &mut Layout) -> bool {
     let mut cells = Cells::new(block);
     let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return false };
-    // They tell where zeroes are between all cells, or none.
-    let tell = block.alternates() || cell.zeroes() == 0;
-    if cell.is_last() || !tell || !block.starts.are_periodic(cell.len()) {
+    if cell.is_last() || !block.starts.are_periodic(cell.len()) {
         return false;
     }
     layout.shapes = Shapes::of_one(cell.shape());
@@ -177,32 +143,58 @@ struct Last {
     at: u16,
 }
 
-/// The shapes of the cells that the block's ends have not cut, and which cells have which.
+/// The shapes of the cells that the block's ends have not cut, and which cells have which; every other run of the
+/// block is of tag 0.
 #[inline(never)]
 fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
-    let alternates = block.alternates();
-    let most = if alternates { SHAPES } else { TOUCHING_SHAPES };
     let Layout { shapes, numbers, .. } = layout;
     *shapes = Shapes::new();
+    // The number of a shape, a nibble, where its lengths say.
+    let mut places = 0u64;
     let mut cells = Cells::new(block);
     cells.next()?;
+    // All of the others begin with zeroes.
+    let Cells { mut starts, mut begin, .. } = cells;
     let mut appender = Appender::default();
     // The cells that are cut get theirs later.
     appender.push(0, numbers);
     let mut last = Last { begin: 0, at: 0 };
-    for cell in cells {
-        if cell.is_last() {
+    while begin < GRANULES {
+        let at = starts.next(&block.starts);
+        let end = if at < GRANULES { starts.next(&block.starts) } else { at };
+        if end >= GRANULES {
             appender.push(0, numbers);
-            last = Last { begin: cell.begin as u16, at: cell.at as u16 };
+            last = Last { begin: begin as u16, at: at as u16 };
             break;
         }
-        if !alternates && cell.len() < 2 {
-            return None;
+        let shape = Cell { begin, at, end }.shape();
+        let place = shape.hash().wrapping_mul(4) & 63;
+        let mut number = (places >> place & 15) as u8;
+        // No cell in front of another has the shape that is where there is none.
+        if shapes.at(number) != shape {
+            let len = shapes.len;
+            number = shapes.find_or_add(shape)?;
+            if shapes.len > len && !is_worth(shapes, block) {
+                return None;
+            }
+            places = places & !(15 << place) | u64::from(number) << place;
         }
-        appender.push(shapes.find_or_add(cell.shape(), most)?.into(), numbers);
+        appender.push(number.into(), numbers);
+        begin = end;
     }
     // There is one more where all cells are of two granules: a grid.
     (appender.finish(numbers) <= TAGS).then_some(last)
+}
+
+/// False where the shapes and the cells' numbers of them take more than the starts take in a bitmap or a list.
+#[inline(always)]
+fn is_worth(shapes: &Shapes, block: &Block) -> bool {
+    // There are as many cells as tags, if the block's beginning does not cut one off without.
+    let count = block.tags.len();
+    let numbers = count.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
+    let list = block.boundaries().wrapping_add(count >> 3);
+    shapes.bytes().wrapping_add(numbers) <= list.min(BITMAP_BYTES)
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
@@ -213,7 +205,7 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
     let Layout { shapes, numbers, .. } = layout;
     let (number, skip) = match shapes.find_first(first) {
         Some(found) => found,
-        None => (shapes.find_or_add(first.shape(), SHAPES)?, 0),
+        None => (shapes.find_or_add(first.shape())?, 0),
     };
     layout.skip = skip;
     numbers.set(0, number);
@@ -221,45 +213,18 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
         let last = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
         let number = match shapes.find_last(last) {
             Some(number) => number,
-            None => shapes.find_or_add(last.shape(), SHAPES)?,
+            None => shapes.find_or_add(last.shape())?,
         };
         numbers.set(numbers.len().wrapping_sub(1), number);
     }
     Some(())
 }
 
-/// Leaves, where runs touch, the tags of cells alone: those of runs, but not of zeroes with another run
-/// behind them.
-#[inline(never)]
-pub(super) fn keep_tags_of_cells(block: &mut Block, layout: &Layout) {
-    if block.alternates() || are_runs(layout) {
-        return;
-    }
-    let count = block.tags.len();
-    let mut appender = Appender::default();
-    let mut cursor = nibbles::Cursor::default();
-    for left in (0..count).rev() {
-        // What is appended lies behind what is read.
-        let tag = cursor.next(&block.tags);
-        if tag != 0 || left == 0 {
-            appender.push(tag.into(), &mut block.tags);
-        }
-    }
-    appender.finish(&mut block.tags);
-}
-
-/// True if all cells are of one shape without zeroes, so that each is a run, of tag 0 or another.
-fn are_runs(layout: &Layout) -> bool {
-    layout.shapes.len == 1 && layout.shapes.get(0).is_some_and(|shape| shape.zeroes() == 0)
-}
-
-/// Writes the cells behind the `head` bytes that [`write_head`] wrote; the tags are those of cells.
+/// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     match layout.shapes.get(0) {
-        Some(shape) if layout.shapes.len == 1 && (block.alternates() || are_runs(layout)) => {
-            write_tags(block, layout, shape, out, head)
-        }
+        Some(shape) if layout.shapes.len == 1 => write_tags(block, layout, shape, out, head),
         _ => write_cells(block, layout, out, head),
     }
 }

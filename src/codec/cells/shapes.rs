@@ -16,66 +16,57 @@ impl Shape {
         usize::from(self.0 >> 8).wrapping_add(1)
     }
 
+    /// A number that few others have.
+    #[inline(always)]
+    pub(super) fn hash(self) -> usize {
+        self.0.wrapping_mul(0x9e37).wrapping_shr(12).into()
+    }
+
     /// Granules.
     pub(super) fn len(self) -> usize {
         self.zeroes().wrapping_add(self.others())
     }
 }
 
-/// Shapes in a word.
-const LANES: usize = size_of::<u64>() / size_of::<u16>();
-
 /// The shapes of a block's cells.
 pub(in crate::codec) struct Shapes {
-    /// Four in a word, so that four are looked at at once, without a branch.
-    words: [u64; SHAPES / LANES],
+    /// Behind the last, `Shape(0)`: without zeroes, it is of no cell in front of another.
+    shapes: [Shape; SHAPES],
     pub(in crate::codec) len: u8,
 }
 
 impl Shapes {
     pub(in crate::codec) const fn new() -> Self {
-        Self { words: [0; SHAPES / LANES], len: 0 }
+        Self { shapes: [Shape(0); SHAPES], len: 0 }
     }
 
     pub(super) fn of_one(shape: Shape) -> Self {
-        let mut words = [0; SHAPES / LANES];
-        words[0] = shape.0.into();
-        Self { words, len: 1 }
+        let mut shapes = [Shape(0); SHAPES];
+        shapes[0] = shape;
+        Self { shapes, len: 1 }
     }
 
+    #[inline(always)]
     pub(super) fn get(&self, number: usize) -> Option<Shape> {
-        let word = self.words.get(number / LANES)?;
-        let shape = Shape((word >> (number % LANES).wrapping_mul(16)) as u16);
-        (number < self.len.into()).then_some(shape)
+        self.shapes.get(number).copied().filter(|_| number < self.len.into())
+    }
+
+    /// The same below [`SHAPES`]; behind the last, `Shape(0)`.
+    #[inline(always)]
+    pub(super) fn at(&self, number: u8) -> Shape {
+        self.shapes.get(usize::from(number) % SHAPES).copied().unwrap_or(Shape(0))
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {
-        (0..self.len.into()).map_while(|number| self.get(number))
+        self.shapes.iter().copied().take(self.len.into())
     }
 
-    /// Its number.
-    #[inline(always)]
-    pub(super) fn find(&self, shape: Shape) -> Option<u8> {
-        let [low, high] = self.words;
-        let four = u64::from(shape.0).wrapping_mul(0x0001_0001_0001_0001);
-        let (low, high) = (zero_lanes(low ^ four), zero_lanes(high ^ four));
-        // The first tells: behind it a borrow may tell of one that is not.
-        let bit =
-            if low != 0 { low.trailing_zeros() } else { high.trailing_zeros().wrapping_add(64) };
-        // Where there are fewer shapes, the others are zeroes, behind them.
-        let number = bit as u8 >> 4;
-        (number < self.len).then_some(number)
-    }
-
-    /// Its number. `None` where there would be more shapes than `most`.
-    pub(super) fn find_or_add(&mut self, shape: Shape, most: usize) -> Option<u8> {
-        if let Some(number) = self.find(shape) {
-            return Some(number);
-        }
-        let number = usize::from(self.len);
-        let word = self.words.get_mut(number / LANES).filter(|_| number < most)?;
-        *word |= u64::from(shape.0) << (number % LANES).wrapping_mul(16);
-        self.len = self.len.wrapping_add(1);
+    /// Its number; it is added where it is not there. `None` where there would be too many.
+    #[inline(never)]
+    pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
+        let number = self.known().position(|known| known == shape).unwrap_or(self.len.into());
+        *self.shapes.get_mut(number)? = shape;
+        self.len = self.len.max((number as u8).wrapping_add(1));
         Some(number as u8)
     }
 
@@ -104,18 +95,17 @@ impl Shapes {
         })
     }
 
+    /// True if they all have as many.
+    #[inline(never)]
     pub(super) fn same_zeroes(&self) -> bool {
-        let [first, _] = self.words;
-        self.known().all(|shape| shape.zeroes() == Shape(first as u16).zeroes())
+        let [first, ..] = self.shapes;
+        self.known().all(|shape| shape.zeroes() == first.zeroes())
     }
 
+    /// Bytes of them in an encoding.
+    #[inline(always)]
     pub(in crate::codec) fn bytes(&self) -> usize {
         let len = usize::from(self.len);
         if self.same_zeroes() { len.wrapping_add(1) } else { len.wrapping_mul(2) }
     }
-}
-
-/// The highest bit of each of four numbers that is 0, and of some behind the first such.
-fn zero_lanes(word: u64) -> u64 {
-    word.wrapping_sub(0x0001_0001_0001_0001) & !word & 0x8000_8000_8000_8000
 }

@@ -78,8 +78,15 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "who drops the mark does not see the note",
         file: MAP,
-        from: "changed.wake |= was.state.is_waited_for() && !state.is_waited_for();",
-        to: "",
+        from: "was.state.is_waited_for() && !state.is_waited_for()",
+        to: "false",
+        model: WOKEN,
+    },
+    Fault {
+        name: "who drops the marks of two slots does not see the note",
+        file: MAP,
+        from: "wake |= slot.change(",
+        to: "let _ = slot.change(",
         model: WOKEN,
     },
     Fault {
@@ -93,10 +100,10 @@ const FAULTS: &[Fault] = &[
         name: "the word is looked at behind the note",
         file: SWAP,
         from: "let seen = queue.load(Ordering::Acquire);
-            if !self.map.lock(&self.host).wait(run.start) {
+            if !self.map.lock(&self.host).wait(index) {
                 return Ok(());
             }",
-        to: "if !self.map.lock(&self.host).wait(run.start) {
+        to: "if !self.map.lock(&self.host).wait(index) {
                 return Ok(());
             }
             let seen = queue.load(Ordering::Acquire);",
