@@ -221,10 +221,11 @@ impl<'a> Leaf<'a> {
                 return eights
                     .for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
             }
-            Kind::Wide(leaf) => leaf.get().slots.chunks_exact(8),
+            // In pieces whose loop is unrolled.
+            Kind::Wide(leaf) => leaf.get().slots.chunks_exact(16),
         };
-        for eight in slots {
-            for slot in eight {
+        for sixteen in slots {
+            for slot in sixteen {
                 let word = slot.load(Ordering::Relaxed);
                 // Release: as in `swap`.
                 slot.store(core::ptr::null_mut(), Ordering::Release);

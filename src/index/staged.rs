@@ -19,6 +19,9 @@ use crate::{
 /// The bit of a key that says "of staged leaves", clear in the keys of the index's own nodes.
 const STAGED: u64 = 1 << 63;
 
+/// Positions below a node.
+const WITHIN_NODE: u64 = (FANOUT * FANOUT) as u64;
+
 /// A word that only wide leaves hold; never stored.
 const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 
@@ -89,20 +92,40 @@ impl<H: Host> Index<H> {
         flags: AllocFlags,
     ) -> Result<()> {
         let position = entry.raw();
-        let known = staged.last.filter(|node| within(*node, position) < (FANOUT * FANOUT) as u64);
+        // Mostly there is a leaf: what else it takes stands in a function of its own.
+        if let Some(node) = staged.last {
+            let within = within(node, position);
+            // Relaxed: ours alone.
+            let child = Child(node.child(1, within).load(Ordering::Relaxed));
+            if let (Some(leaf), true) = (child.leaf(&self.memory), within < WITHIN_NODE) {
+                let count = node.count(within);
+                let slots = Slots(count.load(Ordering::Relaxed));
+                count.store(slots.and((within & SLOT_MASK) as u16, word).0, Ordering::Relaxed);
+                leaf.swap(within, word);
+                return Ok(());
+            }
+        }
+        self.stage_first(staged, position, word, flags)
+    }
+
+    /// Stages the first word of a leaf.
+    #[inline(never)]
+    fn stage_first<'a>(
+        &'a self,
+        staged: &mut Staged<'a, H>,
+        position: u64,
+        word: Word,
+        flags: AllocFlags,
+    ) -> Result<()> {
+        let known = staged.last.filter(|node| within(*node, position) < WITHIN_NODE);
         let node = match known {
             Some(node) => node,
             None => self.begin_node(staged, position, flags)?,
         };
         let within = within(node, position);
-        // Relaxed: ours alone.
-        let child = Child(node.child(1, within).load(Ordering::Relaxed));
+        let leaf = self.begin_leaf(node, within, flags)?;
         let slot = (within & SLOT_MASK) as u16;
-        let (leaf, slots) = match child.leaf(&self.memory) {
-            Some(leaf) => (leaf, Slots(node.count(within).load(Ordering::Relaxed))),
-            None => (self.begin_leaf(node, within, flags)?, Slots::only(slot)),
-        };
-        node.count(within).store(slots.and(slot, word).0, Ordering::Relaxed);
+        node.count(within).store(Slots::only(slot).and(slot, word).0, Ordering::Relaxed);
         leaf.swap(within, word);
         Ok(())
     }
