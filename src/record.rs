@@ -366,7 +366,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// For records that are let go of together.
-    pub(crate) const fn dropping<'a>(&'a self, host: &'a H) -> Dropping<'a, H, P> {
+    pub(crate) fn dropping(&self, host: &H) -> Dropping<'_, H, P> {
         Dropping::new(self, host)
     }
 

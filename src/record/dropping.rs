@@ -18,14 +18,13 @@ use crate::{
 pub(crate) struct Dropping<'a, H: Host, P: PageSize> {
     slabs: Dropped,
     records: &'a Records<H, P>,
-    host: &'a H,
-    /// Bytes that went back to the host one by one.
-    direct: usize,
+    // Itself: a kernel's has no size, where a reference to it takes stack.
+    host: H,
 }
 
 impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
-    pub(super) const fn new(records: &'a Records<H, P>, host: &'a H) -> Self {
-        Self { records, host, slabs: Dropped::new(), direct: 0 }
+    pub(super) fn new(records: &'a Records<H, P>, host: &H) -> Self {
+        Self { records, host: host.clone(), slabs: Dropped::new() }
     }
 
     /// Takes the record of a word that is not inline, or null. Called with no lock held.
@@ -70,7 +69,7 @@ impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
     /// `payload` came from the host with this layout, and nobody else has it.
     #[inline(always)]
     unsafe fn free_to_host(&mut self, payload: NonNull<u8>, layout: Layout) {
-        self.direct = self.direct.wrapping_add(layout.size());
+        self.records.direct.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { wipe(payload, layout.size()) };
         // SAFETY: as above.
@@ -81,9 +80,8 @@ impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
 impl<H: Host, P: PageSize> Drop for Dropping<'_, H, P> {
     #[inline(never)]
     fn drop(&mut self) {
-        self.records.direct.fetch_sub(self.direct, Ordering::Relaxed);
         let dropped = core::mem::replace(&mut self.slabs, Dropped::new());
         // SAFETY: of these records' slabs, as `take` had them.
-        unsafe { self.records.slabs.free_dropped(self.host, dropped) };
+        unsafe { self.records.slabs.free_dropped(&self.host, dropped) };
     }
 }
