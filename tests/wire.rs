@@ -2,8 +2,8 @@
 //!
 //! A line is a page: its name, log2 of its bytes, its tags as runs (`tag*granules`), its
 //! encoding in hexadecimal. Lines are added (`MTESWAP_NEW_VECTORS=1 cargo test --test wire` adds
-//! those that have no line yet), never changed: what was written once is read for ever. Where an encoder has
-//! come to write another format, the line stays, [`READ_ONLY`].
+//! those that have no line yet), and their bytes never changed: what was written once is read for ever. Where an
+//! encoder has come to write another format, a line stays, [`READ_ONLY`], and so does a stream.
 
 use std::{env, fmt::Write, fs, path::Path};
 
@@ -16,6 +16,7 @@ use mteswap::{
 
 const VECTORS: &str = "tests/wire/vectors.tsv";
 const STREAM: &str = "tests/wire/stream.hex";
+const STREAM_READ_ONLY: &str = "tests/wire/stream-read-only.hex";
 /// How the names end of pages that are read as they were written once, and written otherwise.
 const READ_ONLY: &str = " (read only)";
 
@@ -208,17 +209,46 @@ fn wire_stream_holds_both_ways() {
     let wanted = fs::read_to_string(path(STREAM)).unwrap();
     assert_eq!(written, wanted, "tags to bytes");
 
-    let bytes = unhex(&wanted);
-    let (mut reader, mut at) = Reader::<Page4K>::begin(Keys::GuestFrames, &bytes).unwrap();
-    for ((name, _, granules), number) in pages.iter().zip(0u64..) {
+    reads(&unhex(&wanted), pages.iter().map(|(_, _, granules)| granules));
+}
+
+/// Checks that a stream is of these pages.
+fn reads<'a>(bytes: &[u8], pages: impl ExactSizeIterator<Item = &'a Vec<u8>>) {
+    let records = pages.len() as u64;
+    let (mut reader, mut at) = Reader::<Page4K>::begin(Keys::GuestFrames, bytes).unwrap();
+    for (granules, number) in pages.zip(0u64..) {
         let mut tags = [0u8; Page4K::TAG_BYTES];
         let item = reader.next(&bytes[at..], &mut tags);
-        let Ok(Item::Record { key, used }) = item else { panic!("{name}: {item:?}") };
+        let Ok(Item::Record { key, used }) = item else { panic!("{number}: {item:?}") };
         assert_eq!((key, tags.as_slice()), (number * number * 50, packed(granules).as_slice()));
         at += used;
     }
-    let end = Item::End { records: pages.len() as u64, used: bytes.len() - at };
+    let end = Item::End { records, used: bytes.len() - at };
     assert_eq!(reader.next(&bytes[at..], &mut [0u64; 16]), Ok(end));
+}
+
+/// Of the same pages, but that the one which has two lines was as in the older of them.
+#[test]
+fn wire_a_stream_of_an_earlier_encoder_is_read() {
+    let vectors = fs::read_to_string(path(VECTORS)).unwrap();
+    let old = |name: &str| {
+        let line = vectors.lines().find(|line| {
+            line.strip_prefix(name).is_some_and(|rest| {
+                rest.split('\t').next().is_some_and(|name| name.ends_with(READ_ONLY))
+            })
+        });
+        line.map(|line| granules(line.split('\t').nth(2).unwrap()))
+    };
+    let pages: Vec<_> = pages()
+        .into_iter()
+        .filter(|(_, shift, _)| *shift == 12)
+        .map(|(name, _, granules)| match name {
+            "cells of two shapes" => old(name).unwrap(),
+            _ => granules,
+        })
+        .collect();
+    let bytes = unhex(&fs::read_to_string(path(STREAM_READ_ONLY)).unwrap());
+    reads(&bytes, pages.iter());
 }
 
 /// The example in docs/wire.md is of the stream.

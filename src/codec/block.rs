@@ -1,4 +1,4 @@
-//! Blocks: the tags of 256 granules, in the shortest of five formats.
+//! Blocks: the tags of 256 granules, in one of five formats: the shortest of those that are looked at.
 //!
 //! The first byte says which, and how long the block is follows from what it says:
 //!

@@ -39,11 +39,14 @@ pub(crate) enum Short {
 }
 
 impl Few {
-    /// Reads a page, of which `alike` words have one tag, from there on. The first runs of it, and false,
-    /// where it has more than are counted here, or is going to by what its first words have.
+    /// Reads a page from word `alike` on: those before it had the tag `first` in each granule. The first runs of
+    /// it, and false, where it has more than are counted here, or is going to by what its first words have.
     #[inline(always)]
-    fn read<P: PageSize>(source: &(impl TagSource + ?Sized), alike: usize) -> (Self, bool) {
-        let first = source.word(0) & 15;
+    fn read<P: PageSize>(
+        source: &(impl TagSource + ?Sized),
+        first: u64,
+        alike: usize,
+    ) -> (Self, bool) {
         let mut starts = [0; BOUNDARIES];
         let (mut tags, mut len) = (first << 60, 0usize);
         let mut fill = first.wrapping_mul(ALL_GRANULES);
@@ -126,7 +129,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
         let starts = nonzero_granules(word ^ (word << 4 | word & 15));
         let tagged = nonzero_granules(word);
         let touching = starts & tagged & tagged << 4;
-        // A run of one granule that touches the one before and the one behind: no cell is so short.
+        // A run of one granule that touches the one before: no cell is so short.
         if touching & starts >> 4 != 0 && has_more_runs(source, 0, LISTED) {
             return Some(Short::Raw);
         }
@@ -134,7 +137,7 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
             return None;
         }
     }
-    let (few, all) = Few::read::<P>(source, alike);
+    let (few, all) = Few::read::<P>(source, first & 15, alike);
     if all {
         if let Some(code) = inline::pack::<P>(&few) {
             return Some(Short::Inline(code));

@@ -1,4 +1,4 @@
-//! Which format is the shortest for a block.
+//! Which format is the shortest for a block, of those that are looked at.
 
 use super::{
     block::{Block, ENCODED_MAX, Format},
@@ -56,7 +56,7 @@ impl Layout {
         self.len.into()
     }
 
-    /// Goes through a block and chooses the shortest format.
+    /// Goes through a block and chooses a format: the shortest, but for cells of several shapes where runs touch.
     // In two, one after the other: what one has on the stack the other does not need.
     #[inline(always)]
     pub(super) fn choose(&mut self, block: &Block) {

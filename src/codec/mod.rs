@@ -1,8 +1,8 @@
 //! Page tags to a slot word or a payload, and back.
 //!
 //! Three forms of a page's tags: inline, 62 bits that fit a slot word, for pages of few runs;
-//! blocks of 256 granules one after the other, each in the shortest of several formats; raw,
-//! the tags as they are.
+//! blocks of 256 granules one after the other, each in one of several formats; raw, the tags as
+//! they are.
 //!
 //! Tags may change while they are encoded. Nothing here trusts one reading to agree
 //! with the next.

@@ -310,6 +310,41 @@ fn codec_a_first_word_that_changes_makes_no_record_that_does_not_decode() {
     }
 }
 
+/// Four words of tag 3, twelve of tag 5; but the first one is another at one of the times it is read.
+struct FirstChangesOnce {
+    reads: core::cell::Cell<usize>,
+    changed: usize,
+    to: u64,
+}
+
+impl TagSource for FirstChangesOnce {
+    fn word(&self, index: usize) -> u64 {
+        if index == 0 {
+            self.reads.set(self.reads.get() + 1);
+            if self.reads.get() == self.changed {
+                return self.to;
+            }
+        }
+        if index < 4 { 3 * ALL_GRANULES } else { 5 * ALL_GRANULES }
+    }
+}
+
+#[test]
+fn codec_a_first_word_that_changes_changes_no_other() {
+    for (changed, to) in (1..9).flat_map(|read| [(read, 7 * ALL_GRANULES), (read, 4)]) {
+        let source = FirstChangesOnce { reads: core::cell::Cell::new(0), changed, to };
+        let mut wire = vec![0; encoded_max::<Page4K>()];
+        let len = encode::<Page4K>(&source, &mut wire).unwrap();
+        let mut tags = [0u64; 16];
+        assert_eq!(decode::<Page4K>(&wire, &mut tags), Ok(len));
+        // In the first word each granule is as it was read once; the others never changed.
+        let granules = |word: u64| (0..16).map(move |i| word >> (4 * i) & 15);
+        assert!(granules(tags[0]).zip(granules(to)).all(|(tag, new)| tag == 3 || tag == new));
+        assert_eq!(tags[1..4], [3 * ALL_GRANULES; 3], "read {changed}: {to:x}");
+        assert_eq!(tags[4..], [5 * ALL_GRANULES; 12]);
+    }
+}
+
 /// The maps of `MTESWAP_TAG_MAPS`, or those that come with the crate.
 fn real_maps() -> Vec<(Box<str>, Vec<u64>)> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tags");

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Takes records one after the other; what they held is wiped and free by the time this is
-/// dropped.
+/// dropped, and so is everyone else who has dropped objects of the same slabs before.
 // In this order: what `take` needs most needs no address of its own.
 #[repr(C)]
 pub(crate) struct Dropping<'a, H: Host, P: PageSize> {

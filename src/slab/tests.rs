@@ -285,3 +285,87 @@ fn threads_that_drop_from_the_same_slabs_leave_nothing() {
     unsafe { slabs.free_dropped(&host, dropped) };
     assert_eq!(host.host.held(), 0);
 }
+
+/// Objects of three classes go from thread to thread, and are freed by one or dropped in batches: who uses an object
+/// next finds nothing of who had it before.
+#[test]
+fn tag_12_tag_13_threads_that_free_and_drop_each_others_objects() {
+    struct Sent(Live);
+    // SAFETY: an object belongs to who has it.
+    unsafe impl Send for Sent {}
+    let steps = if cfg!(miri) { 300 } else { 30_000 };
+    let host = Auditor { host: TestHost::new(), alone: false };
+    let slabs = Arc::new(Slabs::new());
+    let pools: [Mutex<Vec<Sent>>; 3] = Default::default();
+    let bytes = |object: &Live| {
+        // SAFETY: whoever calls has the object, all of it written once.
+        unsafe { core::slice::from_raw_parts(object.at.as_ptr(), object.len) }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let (host, slabs, pools) = (host.clone(), &slabs, &pools);
+            scope.spawn(move || {
+                let mut seed = thread * 77 + 5;
+                let mut below = move |end: usize| {
+                    seed = (seed ^ seed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
+                    (seed >> 33) as usize % end
+                };
+                let mut dropped = Dropped::new();
+                let (mut batch, mut pending) = (1 + below(300), 0);
+                for _ in 0..steps {
+                    let class = below(3);
+                    let pool = &pools[class];
+                    if below(2) == 0 {
+                        let (at, len) =
+                            slabs.alloc(&host, [8, 24, 256][class], AllocFlags::empty()).unwrap();
+                        let object = Live { at, len, value: 1 + below(255) as u8 };
+                        assert!(bytes(&object).iter().all(|byte| *byte == 0), "all zero");
+                        // SAFETY: ours, this many bytes.
+                        unsafe { at.write_bytes(object.value, len) };
+                        pool.lock().unwrap().push(Sent(object));
+                        continue;
+                    }
+                    let object = {
+                        let mut pool = pool.lock().unwrap();
+                        let last = pool.len().min(40);
+                        if last == 0 {
+                            continue;
+                        }
+                        let place = pool.len() - 1 - below(last);
+                        pool.swap_remove(place).0
+                    };
+                    assert!(bytes(&object).iter().all(|byte| *byte == object.value), "kept");
+                    if below(4) == 0 {
+                        // SAFETY: of these slabs, and ours.
+                        unsafe { slabs.free(&host, object.at) };
+                    } else {
+                        // SAFETY: as above.
+                        unsafe { dropped.push(object.at) };
+                        pending += 1;
+                    }
+                    if pending >= batch {
+                        let most = [3, 30, 300][below(3)];
+                        (pending, batch) = (0, 1 + below(most));
+                        let these = core::mem::replace(&mut dropped, Dropped::new());
+                        // SAFETY: of these slabs.
+                        unsafe { slabs.free_dropped(&host, these) };
+                    }
+                }
+                // SAFETY: of these slabs.
+                unsafe { slabs.free_dropped(&host, dropped) };
+            });
+        }
+    });
+    let host = Auditor { alone: true, ..host };
+    let live = pools.into_iter().flat_map(|pool| pool.into_inner().unwrap());
+    let live = live.map(|sent| sent.0).collect();
+    let slabs = Arc::into_inner(slabs).unwrap();
+    let mut rig = Rig { host: host.clone(), slabs, live, seed: 3 };
+    rig.audit();
+    let mut dropped = Dropped::new();
+    while !rig.live.is_empty() {
+        rig.drop_any(&mut dropped);
+    }
+    rig.free_dropped(dropped);
+    assert_eq!(host.host.held(), 0);
+}

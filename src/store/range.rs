@@ -105,7 +105,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         let mut dropping = self.records.dropping(self.host());
         self.index.drain(range, |word| {
             if !is_inline(word) {
-                // SAFETY: it was taken out of its slot.
+                // SAFETY: null, or taken out of its slot.
                 unsafe { dropping.take(word) };
             }
         });
