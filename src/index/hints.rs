@@ -8,11 +8,11 @@ use crate::{
     sync::{AtomicPtr, Ordering},
 };
 
-/// Places for hints, each for 4096 entries: 16 GiB of 4 KiB pages before two nodes share a
+/// Places for hints, each for 4096 entries: 8 GiB of 4 KiB pages before two nodes share a
 /// place and one of them is found by walking. A model of all interleavings has two places, so
 /// that nodes share them.
 const PLACES: usize = 1 << PLACES_LOG2;
-const PLACES_LOG2: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 10 };
+const PLACES_LOG2: u32 = if cfg!(any(loom, shuttle)) { 1 } else { 9 };
 /// Takes a position to its place, in the upper bits of the product: one bit puts offsets in their
 /// order, 4096 to a place, the other each type's a quarter of the places on from the last one's.
 const FACTOR: u64 = 1 << (52 - PLACES_LOG2) | 1 << 4;
