@@ -335,7 +335,8 @@ impl<H: Host, P: PageSize> Records<H, P> {
             return;
         }
         if !is_of_slab(word) {
-            return self.free_of_host(host, word);
+            // SAFETY: the record's word, which is consumed here.
+            return unsafe { self.free_of_host(host, word) };
         }
         if let Some(object) = NonNull::new(object_of(word)) {
             // SAFETY: a record owns its payload, and it is consumed here.
@@ -343,25 +344,43 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
+    /// Lets go of a payload that came from the host; of nothing where there is none.
+    ///
+    /// # Safety
+    /// A record owned the word, which is neither inline nor of the slabs, and no one else has it.
+    // Not inlined, and the rarer kind apart: this way nothing has to be kept on the stack.
     #[inline(never)]
-    fn free_of_host(&self, host: &H, word: Word) {
+    unsafe fn free_of_host(&self, host: &H, word: Word) {
         match kind_of_host(word) {
             None | Some(Kind::Inline(_) | Kind::Slab(_)) => {}
-            Some(Kind::Raw(payload)) => self.free_direct(host, payload, Self::RAW_LAYOUT),
-            Some(Kind::Sized(payload)) => {
-                // SAFETY: a record's payload is live until it is freed here.
-                let layout = unsafe { layout_of_sized(payload) };
-                self.free_direct(host, payload, layout);
-            }
+            // SAFETY: a raw payload, which the record owned.
+            Some(Kind::Raw(payload)) => unsafe {
+                self.free_direct(host, payload, Self::RAW_LAYOUT);
+            },
+            // SAFETY: a payload of this kind, which the record owned.
+            Some(Kind::Sized(payload)) => unsafe { self.free_sized(host, payload) },
         }
     }
 
-    #[inline]
-    fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
+    /// # Safety
+    /// `payload` is one that begins with its size, and nobody else has it.
+    #[cold]
+    #[inline(never)]
+    unsafe fn free_sized(&self, host: &H, payload: NonNull<u8>) {
+        // SAFETY: live until it is freed here.
+        let layout = unsafe { layout_of_sized(payload) };
+        // SAFETY: the caller's promise.
+        unsafe { self.free_direct(host, payload, layout) };
+    }
+
+    /// # Safety
+    /// `payload` came from this host with this layout, and nobody else has it.
+    #[inline(always)]
+    unsafe fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
         self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: a record owns its payload, which is this large.
+        // SAFETY: the caller's payload, this large.
         unsafe { wipe(payload, layout.size()) };
-        // SAFETY: it came from this host with this layout, and no one has it any more.
+        // SAFETY: the caller's promise.
         unsafe { host.free(payload, layout) };
     }
 

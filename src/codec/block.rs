@@ -122,7 +122,7 @@ impl Block {
         }
     }
 
-    /// Finds the runs; each word is read once. Where they ought to alternate and do not, returns the
+    /// Finds the runs; each word is read once. Where they ought to `ALTERNATE` and do not, returns the
     /// runs that begin in the word that tells.
     #[inline(never)]
     fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
@@ -130,9 +130,8 @@ impl Block {
         source: &S,
         base: usize,
     ) -> Option<u64> {
-        let alternate = ALTERNATE;
         let mut word = source.word(base);
-        self.alternate = alternate;
+        self.alternate = ALTERNATE;
         self.zero_first = word & 15 == 0;
         // Before the block is another tag, so that the first granule is a start like any other; and
         // zero where that is not, so that they alternate.
@@ -149,7 +148,7 @@ impl Block {
                 if word != tag_before {
                     let differs = nonzero_granules(word ^ tag_before);
                     let mut tagged = differs;
-                    if alternate {
+                    if ALTERNATE {
                         let nonzero = nonzero_granules(word);
                         if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
                             return Some(differs);
@@ -177,7 +176,7 @@ impl Block {
         let ends = usize::from(self.zero_first).wrapping_add(usize::from(before == 0));
         let boundaries = match len {
             0 => 0,
-            _ if alternate => len.wrapping_sub(1).wrapping_mul(2).wrapping_add(ends),
+            _ if ALTERNATE => len.wrapping_sub(1).wrapping_mul(2).wrapping_add(ends),
             _ => len.wrapping_sub(1),
         };
         self.boundaries = boundaries as u16;

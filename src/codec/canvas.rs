@@ -46,8 +46,8 @@ impl Canvas {
         }
     }
 
-    /// Writes the words, the first to word `base`, where the one before them would be `before`;
-    /// returns what the word behind them would be.
+    /// Writes the words, the first to word `base`; of changes, where the word before them would be `before`,
+    /// and what the word behind them would be is returned.
     #[inline(never)]
     pub(super) fn write(
         &self,

@@ -125,9 +125,8 @@ pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<
     // Of one tag: passed over quickly.
     let alike = (0..P::WORDS).take_while(|index| source.word(*index) == one_tag).count();
     if P::SHIFT == 12 && alike == 0 {
-        let word = first;
-        let starts = nonzero_granules(word ^ (word << 4 | word & 15));
-        let tagged = nonzero_granules(word);
+        let starts = nonzero_granules(first ^ (first << 4 | first & 15));
+        let tagged = nonzero_granules(first);
         let touching = starts & tagged & tagged << 4;
         // A run of one granule that touches the one before: no cell is so short.
         if touching & starts >> 4 != 0 && has_more_runs(source, 0, LISTED) {

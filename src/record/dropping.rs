@@ -1,18 +1,12 @@
 //! Letting go of many records at once.
 
-use core::{alloc::Layout, ptr::NonNull};
+use core::ptr::NonNull;
 
-use super::{Kind, Records, is_of_slab, kind_of_host, layout_of_sized, object_of};
-use crate::{
-    host::Host,
-    index::Word,
-    slab::{Dropped, wipe},
-    sync::Ordering,
-    tags::PageSize,
-};
+use super::{Records, is_of_slab, object_of};
+use crate::{host::Host, index::Word, slab::Dropped, tags::PageSize};
 
-/// Takes records one after the other; what they held is wiped and free by the time this is
-/// dropped, and so is everyone else who has dropped objects of the same slabs before.
+/// Takes records one after the other. What they held is wiped and free once this has been dropped, and so
+/// has everyone else's who took objects of the same slabs before.
 // In this order: what `take` needs most needs no address of its own.
 #[repr(C)]
 pub(crate) struct Dropping<'a, H: Host, P: PageSize> {
@@ -35,45 +29,13 @@ impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
     #[inline(never)]
     pub(crate) unsafe fn take(&mut self, word: Word) {
         if !is_of_slab(word) {
-            return self.take_of_host(word);
+            // SAFETY: the caller's promise; it is not inline.
+            return unsafe { self.records.free_of_host(&self.host, word) };
         }
         // SAFETY: a pointer with a bit that it does not have itself, taken off here.
         let object = unsafe { NonNull::new_unchecked(object_of(word)) };
         // SAFETY: a record owned it, of these slabs.
         unsafe { self.slabs.push(object) };
-    }
-
-    // Not inlined, and the rarer kind apart: this way nothing has to be kept on the stack.
-    #[inline(never)]
-    fn take_of_host(&mut self, word: Word) {
-        match kind_of_host(word) {
-            None | Some(Kind::Inline(_) | Kind::Slab(_)) => {}
-            Some(Kind::Raw(payload)) => {
-                // SAFETY: a raw payload, which the record owned.
-                unsafe { self.free_to_host(payload, Records::<H, P>::RAW_LAYOUT) };
-            }
-            Some(Kind::Sized(payload)) => self.take_sized(payload),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn take_sized(&mut self, payload: NonNull<u8>) {
-        // SAFETY: a record's payload is live until it is freed here.
-        let layout = unsafe { layout_of_sized(payload) };
-        // SAFETY: a payload of this layout, which the record owned.
-        unsafe { self.free_to_host(payload, layout) };
-    }
-
-    /// # Safety
-    /// `payload` came from the host with this layout, and nobody else has it.
-    #[inline(always)]
-    unsafe fn free_to_host(&mut self, payload: NonNull<u8>, layout: Layout) {
-        self.records.direct.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { wipe(payload, layout.size()) };
-        // SAFETY: as above.
-        unsafe { self.host.free(payload, layout) };
     }
 }
 

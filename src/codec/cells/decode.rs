@@ -1,4 +1,4 @@
-//! Cells out of bytes: those of one shape by the word, others as changes of the tag.
+//! Cells out of bytes: short ones of one shape some at a time, others as changes of the tag.
 
 use core::num::NonZero;
 
@@ -102,11 +102,9 @@ impl Head {
 /// Decodes cells.
 #[inline(always)]
 pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
-    // Most often they are short, and there is one shape.
     let head = Head::read(bytes)?;
-    let lengths = (0..head.count()).filter_map(|index| head.shape(bytes, index));
-    match (lengths.map(|shape| shape.len()).max(), head.count()) {
-        (Some(0..=GRID_MAX), 1) => decode_grid(canvas, bytes),
+    match head.shape(bytes, 0)?.len() {
+        0..=GRID_MAX if head.count() == 1 => decode_grid(canvas, bytes),
         _ => decode_long(canvas, bytes),
     }
 }

@@ -98,21 +98,19 @@ impl Iterator for Cells<'_> {
 // One after the other: what one has on the stack the next does not need.
 #[inline(always)]
 pub(super) fn survey(block: &Block, layout: &mut Layout) {
-    let worth = if block.alternates() {
+    let found = if block.alternates() {
         block.boundaries() > 0
+            && (survey_grid(block, layout) || survey_all(block, layout).is_some())
     } else {
-        block.boundaries() > few::BOUNDARIES
+        block.boundaries() > few::BOUNDARIES && survey_grid(block, layout)
     };
-    if !worth || !survey_grid(block, layout) && survey_all(block, layout).is_none() {
+    if !found {
         layout.numbers.set_len(0);
     }
 }
 
 #[inline(always)]
 fn survey_all(block: &Block, layout: &mut Layout) -> Option<()> {
-    if !block.alternates() {
-        return None;
-    }
     let last = survey_whole(block, layout)?;
     survey_cut(block, layout, last)
 }
