@@ -4,7 +4,7 @@
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
 //! such pages come in herds.
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, ops::RangeInclusive, ptr::NonNull};
 
 use super::node::{FANOUT, choose};
 use crate::{
@@ -73,6 +73,78 @@ impl Wide {
         let old = slot.load(Ordering::Relaxed);
         slot.store(word, Ordering::Release);
         old
+    }
+
+    /// Puts a word into a slot that is empty.
+    #[inline]
+    pub(super) fn put(&self, position: u64, word: Word) {
+        choose(&self.slots, position).store(word, Ordering::Release);
+    }
+
+    /// The slots, eight by eight.
+    fn eights(&self, which: RangeInclusive<usize>) -> impl Iterator<Item = &[AtomicPtr<u8>]> {
+        let (first, last) = which.into_inner();
+        let slots = self.slots.chunks_exact(8);
+        slots.take(last.wrapping_add(1)).skip(first)
+    }
+
+    /// Takes every word out of these eights of slots, and hands those to `each` that are not small.
+    pub(super) fn empty(&self, which: RangeInclusive<usize>, each: &mut impl FnMut(Word)) {
+        for slot in self.eights(which).flatten() {
+            let word = slot.load(Ordering::Relaxed);
+            if !word.is_null() {
+                slot.store(core::ptr::null_mut(), Ordering::Release);
+                if !is_small(word) {
+                    each(word);
+                }
+            }
+        }
+    }
+
+    /// Exchanges the words of these eights that are not null for those in the same slots of a leaf that can
+    /// hold them. Returns how many found a slot empty there, and whether any did not.
+    #[inline]
+    pub(super) fn exchange(&self, which: RangeInclusive<usize>, leaf: Leaf<'_>) -> (u16, bool) {
+        let (mut added, mut replaced) = (0u16, 0);
+        let mut count = |old: Word| {
+            added = added.wrapping_add(old.is_null().into());
+            replaced |= old.addr();
+        };
+        let (first, _) = which.clone().into_inner();
+        match leaf.kind() {
+            Kind::Wide(leaf) => {
+                for (ours, theirs) in self.eights(which.clone()).zip(leaf.get().eights(which)) {
+                    for (ours, theirs) in ours.iter().zip(theirs) {
+                        let word = ours.load(Ordering::Relaxed);
+                        if !word.is_null() {
+                            let old = theirs.load(Ordering::Relaxed);
+                            theirs.store(word, Ordering::Release);
+                            ours.store(old, Ordering::Release);
+                            count(old);
+                        }
+                    }
+                }
+            }
+            Kind::Narrow(leaf) => {
+                let eights = leaf.get().eights.iter().skip(first);
+                for (ours, theirs) in self.eights(which).zip(eights) {
+                    // Turned by a byte each time, so eight times: the slot at hand is the lowest.
+                    let mut all = theirs.load(Ordering::Relaxed).addr();
+                    for ours in ours {
+                        let word = ours.load(Ordering::Relaxed).addr() & SMALL_MAX;
+                        if word > 0 {
+                            let old = core::ptr::without_provenance_mut(all & SMALL_MAX);
+                            ours.store(old, Ordering::Release);
+                            all = all & !SMALL_MAX | word;
+                            count(old);
+                        }
+                        all = all.rotate_right(8);
+                    }
+                    theirs.store(core::ptr::without_provenance_mut(all), Ordering::Release);
+                }
+            }
+        }
+        (added, replaced != 0)
     }
 }
 

@@ -223,7 +223,7 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
         let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
         host.fail_after(-1);
         let mut released = Vec::new();
-        index.end_staging(staged, |word| released.push(word.addr()));
+        index.end_staging(staged, result == Ok(false), |word| released.push(word.addr()));
         let saved =
             |offset: u64| result.is_ok() && (30..330).contains(&offset) && (offset - 30) % 5 != 0;
         for offset in 0..400u64 {

@@ -55,8 +55,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         }
         let result = result.and_then(|()| self.index.exchange(&staged, flags));
         // What was replaced, or, after an error, what was staged.
-        self.index.end_staging(staged, |word| self.release(word));
-        result
+        self.index.end_staging(staged, result == Ok(false), |word| self.release(word));
+        result.map(drop)
     }
 
     /// A record of the tags of a page, the encoder's stack given back.

@@ -9,9 +9,57 @@ use crate::{
 
 /// Tells functions apart that are otherwise the same: the compiler would make them one.
 macro_rules! distinct {
-    ($name:literal) => {
+    ($name:expr) => {
         // SAFETY: the assembly is a comment.
         unsafe { asm!(concat!("/* ", $name, " */"), options(nomem, nostack, preserves_flags)) }
+    };
+}
+
+/// Calls for folios of so many pages, of a store.
+macro_rules! folios {
+    ($module:ident: $store:ty, $folios:ident: $nr:literal) => {
+        mod $folios {
+            use super::*;
+
+            #[inline(never)]
+            #[unsafe(export_name = concat!(
+                "counted_", stringify!($module), "_save_", stringify!($folios)
+            ))]
+            fn save(store: &$store, first: u64, offset: u64, plan: &Plan<'_>) {
+                Store::save_range(store, first, $nr, |i| plan.page(offset + i));
+            }
+            #[inline(never)]
+            #[unsafe(export_name = concat!(
+                "counted_", stringify!($module), "_restore_", stringify!($folios)
+            ))]
+            fn restore(store: &$store, first: u64, tags: &mut [Tags]) -> usize {
+                distinct!(stringify!($folios));
+                Store::restore_range(store, first, tags)
+            }
+            #[inline(never)]
+            #[unsafe(export_name = concat!(
+                "counted_", stringify!($module), "_invalidate_", stringify!($folios)
+            ))]
+            fn invalidate(store: &$store, first: u64) {
+                distinct!("invalidate");
+                Store::invalidate_range(store, first, $nr);
+            }
+
+            pub(super) fn run(store: &$store, plan: &Plan<'_>) {
+                let base = first_of(plan.ty);
+                let mut tags = [[0; 16]; $nr];
+                for first in (0..plan.entries).step_by($nr) {
+                    save(store, base + first, first, plan);
+                }
+                for first in (0..plan.entries).step_by($nr) {
+                    assert_eq!(restore(store, base + first, &mut tags), $nr);
+                    assert!((first..).zip(&tags).all(|(i, tags)| tags == plan.page(i)));
+                }
+                for first in (0..plan.entries).step_by($nr) {
+                    invalidate(store, base + first);
+                }
+            }
+        }
     };
 }
 
@@ -57,6 +105,9 @@ macro_rules! counted {
                 Store::invalidate_area(store, ty);
             }
 
+            folios!($module: $store, folios_of_16: 16);
+            folios!($module: $store, folios_of_512: 512);
+
             pub(super) fn run(store: &$store, plan: &Plan<'_>) {
                 let base = first_of(plan.ty);
                 let beyond = base + plan.entries;
@@ -77,6 +128,8 @@ macro_rules! counted {
                 (0..plan.entries).for_each(|i| invalidate(store, base + i));
                 fill();
                 area(store, plan.ty);
+                folios_of_16::run(store, plan);
+                folios_of_512::run(store, plan);
             }
         }
     )*};

@@ -30,8 +30,10 @@ pub(super) fn samples(bench: &Bench) -> Result<String> {
             for (name, cost) in costs(&fs::read_to_string(&out)?)? {
                 let (store, operation) =
                     name.split_once('_').with_context(|| format!("counted {name}?"))?;
-                let operation = operation.replace('_', ", ");
-                let calls = if operation == "area" { ENTRIES } else { cost.calls };
+                let operation = operation.replacen('_', ", ", 1).replace('_', " ");
+                // Those of many are told by the page.
+                let of_many = operation == "area" || operation.contains("folios");
+                let calls = if of_many { ENTRIES } else { cost.calls };
                 let mean = cost.instructions as f64 / calls as f64;
                 writeln!(samples, "count\t{depth}\t{class}\t{operation}\t{store}\t{mean:.1}")?;
             }
