@@ -23,6 +23,14 @@ pub(crate) fn is_small(word: Word) -> bool {
     word.addr() <= SMALL_MAX
 }
 
+/// How many of eight small words are not null.
+fn words_of(eight: usize) -> u16 {
+    const LOWER: usize = usize::MAX / SMALL_MAX * 0x7f;
+    // Of each byte the upper bit, if any is set; then as many of these.
+    let any = ((eight & LOWER).wrapping_add(LOWER) | eight) >> 7 & !LOWER / 0x80;
+    (any.wrapping_mul(usize::MAX / SMALL_MAX) >> 56) as u16
+}
+
 /// 64 words and nothing else: 512 bytes, so that an allocator of powers of two wastes
 /// none. What there is to know about a leaf stands in the node above it.
 ///
@@ -128,19 +136,21 @@ impl Wide {
             Kind::Narrow(leaf) => {
                 let eights = leaf.get().eights.iter().skip(first);
                 for (ours, theirs) in self.eights(which).zip(eights) {
-                    // Turned by a byte each time, so eight times: the slot at hand is the lowest.
-                    let mut all = theirs.load(Ordering::Relaxed).addr();
-                    for ours in ours {
-                        let word = ours.load(Ordering::Relaxed).addr() & SMALL_MAX;
-                        if word > 0 {
-                            let old = core::ptr::without_provenance_mut(all & SMALL_MAX);
-                            ours.store(old, Ordering::Release);
-                            all = all & !SMALL_MAX | word;
-                            count(old);
+                    let old = theirs.load(Ordering::Relaxed).addr();
+                    // Turned by a byte each time, so eight times: the slot at hand is the lowest. All are small.
+                    let new = ours.iter().fold(old, |all, ours| {
+                        let word = ours.load(Ordering::Relaxed).addr();
+                        if word == 0 {
+                            return all.rotate_right(8);
                         }
-                        all = all.rotate_right(8);
-                    }
-                    theirs.store(core::ptr::without_provenance_mut(all), Ordering::Release);
+                        let old = all & SMALL_MAX;
+                        ours.store(core::ptr::without_provenance_mut(old), Ordering::Release);
+                        (all ^ old | word).rotate_right(8)
+                    });
+                    theirs.store(core::ptr::without_provenance_mut(new), Ordering::Release);
+                    // A word that is there stays one that is.
+                    added = added.wrapping_add(words_of(new).wrapping_sub(words_of(old)));
+                    replaced |= old;
                 }
             }
         }

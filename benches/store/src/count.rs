@@ -48,6 +48,9 @@ macro_rules! folios {
             pub(super) fn run(store: &$store, plan: &Plan<'_>) {
                 let base = first_of(plan.ty);
                 let mut tags = [[0; 16]; $nr];
+                // As below.
+                Store::save_range(store, base, $nr, |i| plan.page(i));
+                store.invalidate_area(plan.ty);
                 for first in (0..plan.entries).step_by($nr) {
                     save(store, base + first, first, plan);
                 }
