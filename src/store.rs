@@ -8,7 +8,7 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
-    index::{Index, Seen, Word},
+    index::{Index, Lead, LeafGuard, Seen, Word},
     record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
@@ -118,7 +118,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any; allocates nothing, does not sleep.
     pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         match self.index.look_up(entry) {
-            Seen::Word(word) => self.restore_word(entry, word, tags),
+            Seen::Word(word, lead) => self.restore_word(entry, word, Some(lead), tags),
             Seen::NoLeaf => false,
             Seen::Nothing => self.walk_and_restore(entry, tags),
         }
@@ -135,13 +135,13 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// then is restored, whatever became of it; one with a payload is looked up once more.
     #[inline]
     pub(crate) fn restore_found(&self, found: Found, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        self.restore_word(found.entry, found.word, tags)
+        self.restore_word(found.entry, found.word, None, tags)
     }
 
     /// What `restore` does where no hint leads to the entry.
     #[inline(never)]
     fn walk_and_restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        self.restore_word(entry, self.index.get(entry), tags)
+        self.restore_word(entry, self.index.get(entry), None, tags)
     }
 
     /// Restores an entry whose word has just been looked up.
@@ -150,6 +150,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         &self,
         entry: SwapEntry,
         word: Word,
+        lead: Option<Lead<'_, H>>,
         tags: &mut (impl TagSink + ?Sized),
     ) -> bool {
         // The usual case first; no word is none of one tag.
@@ -159,6 +160,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             false
         } else if is_inline(word) {
             Records::<H, P>::read_inline(word, tags)
+        } else if let Some(lead) = lead {
+            self.restore_led(entry, tags, lead)
         } else {
             self.restore_locked(entry, tags)
         }
@@ -166,14 +169,41 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
 
     /// Restores under the leaf's lock: a payload can be freed under our eyes, but not then.
     #[inline(never)]
+    fn restore_led(
+        &self,
+        entry: SwapEntry,
+        tags: &mut (impl TagSink + ?Sized),
+        // Last: those before it stay where they are.
+        lead: Lead<'_, H>,
+    ) -> bool {
+        match self.index.lock_led(entry, lead) {
+            Some(leaf) => self.restore_from(leaf, entry, tags),
+            None => self.restore_locked(entry, tags),
+        }
+    }
+
+    /// The same from nowhere.
+    #[inline(never)]
     fn restore_locked(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
-        let Some(leaf) = self.index.lock_leaf(entry) else { return false };
+        let leaf = self.index.lock_leaf(entry);
+        leaf.is_some_and(|leaf| self.restore_from(leaf, entry, tags))
+    }
+
+    #[inline]
+    fn restore_from(
+        &self,
+        leaf: LeafGuard<'_, H>,
+        entry: SwapEntry,
+        tags: &mut (impl TagSink + ?Sized),
+    ) -> bool {
         let word = leaf.get(entry.raw());
         if is_inline(word) {
-            drop(leaf);
+            leaf.unlock();
             return Records::<H, P>::read_inline(word, tags);
         }
-        !word.is_null() && self.read(word, tags)
+        let whole = !word.is_null() && self.read(word, tags);
+        leaf.unlock();
+        whole
     }
 
     /// Reads a word that is not inline, whose leaf the caller has locked.

@@ -152,9 +152,9 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         replaced
     }
 
-    /// Unlocks the leaf, whose count is not 0.
+    /// Unlocks the leaf, whose count is not 0, as it never is before something is taken out of it.
     #[inline]
-    pub(super) fn unlock(self) {
+    pub(crate) fn unlock(self) {
         // What its drop does to a leaf that stays.
         let guard = core::mem::ManuallyDrop::new(self);
         guard.release();

@@ -55,10 +55,24 @@ pub(crate) struct Index<H: Host> {
 #[repr(align(64))]
 struct OwnLine<T>(T);
 
+/// Where a word was seen: its leaf, and the node above. Either may be another's by now.
+pub(crate) struct Lead<'a, H: Host> {
+    node: Ref<'a, Node<H>>,
+    leaf: Leaf<'a>,
+}
+
+impl<H: Host> Clone for Lead<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H: Host> Copy for Lead<'_, H> {}
+
 /// What a look at an entry saw where its hint leads.
-pub(crate) enum Seen {
+pub(crate) enum Seen<'a, H: Host> {
     /// Its word, or null.
-    Word(Word),
+    Word(Word, Lead<'a, H>),
     /// That it has none, nor a leaf for one.
     NoLeaf,
     /// Nothing to believe: a walk finds out.
@@ -85,7 +99,7 @@ impl<H: Host> Index<H> {
     #[inline]
     pub(crate) fn get(&self, entry: SwapEntry) -> Word {
         match self.look_up(entry) {
-            Seen::Word(word) => word,
+            Seen::Word(word, _) => word,
             Seen::NoLeaf => core::ptr::null_mut(),
             Seen::Nothing => self.walk_to(entry.raw()),
         }
@@ -93,7 +107,7 @@ impl<H: Host> Index<H> {
 
     /// As [`get`](Self::get), but without a walk.
     #[inline]
-    pub(crate) fn look_up(&self, entry: SwapEntry) -> Seen {
+    pub(crate) fn look_up(&self, entry: SwapEntry) -> Seen<'_, H> {
         let position = entry.raw();
         let Some(node) = self.memory.hinted(position) else { return Seen::NoLeaf };
         // Acquire on all, and in this order: see `Visit::valid`.
@@ -107,13 +121,21 @@ impl<H: Host> Index<H> {
         };
         // Acquire: what the word refers to was stored before it, too.
         let word = leaf.load(position, Ordering::Acquire);
-        if Visit::keyed(node, child, version).valid() { Seen::Word(word) } else { Seen::Nothing }
+        if Visit::keyed(node, child, version).valid() {
+            Seen::Word(word, Lead { node, leaf })
+        } else {
+            Seen::Nothing
+        }
     }
 
-    /// Calls `each` with the place in `range` and the word of every entry that has one, in order. Takes no
-    /// lock and writes nothing; each word was there at a moment of its own.
+    /// Calls `each` with the place in `range` and the word of every entry that has one, in order, and where it
+    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own.
     #[inline]
-    pub(crate) fn look_through(&self, range: EntryRange, mut each: impl FnMut(u64, Word)) {
+    pub(crate) fn look_through<'a>(
+        &'a self,
+        range: EntryRange,
+        mut each: impl FnMut(u64, Word, Lead<'a, H>),
+    ) {
         let (first, last) = (range.first().raw(), range.last().raw());
         let mut position = first;
         while position <= last {
@@ -126,7 +148,7 @@ impl<H: Host> Index<H> {
             // As long as it is worth something; then once more from there.
             while let Some(word) = view.get(position) {
                 if !word.is_null() {
-                    each(position.wrapping_sub(first), word);
+                    each(position.wrapping_sub(first), word, view.lead());
                 }
                 position = position.wrapping_add(1);
                 if position == behind {
@@ -205,6 +227,16 @@ impl<H: Host> Index<H> {
     #[inline]
     pub(crate) fn lock_leaf(&self, entry: SwapEntry) -> Option<LeafGuard<'_, H>> {
         self.find(entry.raw())
+    }
+
+    /// The same, where it is the one that `lead` leads to, and nobody else has it locked.
+    #[inline]
+    pub(crate) fn lock_led<'a>(
+        &'a self,
+        entry: SwapEntry,
+        lead: Lead<'a, H>,
+    ) -> Option<LeafGuard<'a, H>> {
+        self.lock(lead.node, lead.leaf, entry.raw())
     }
 
     /// As [`lock_leaf`](Self::lock_leaf), by the position.

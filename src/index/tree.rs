@@ -7,7 +7,7 @@
 use core::ptr::NonNull;
 
 use super::{
-    Index,
+    Index, Lead,
     guard::LeafGuard,
     leaf::{Leaf, Word},
     memory::Memory,
@@ -107,6 +107,11 @@ impl<'a, H: Host> View<'a, H> {
     /// `leaf` is the one that the visit saw.
     pub(super) fn new(visit: Visit<'a, H>, leaf: Leaf<'a>) -> Self {
         Self { visit, leaf }
+    }
+
+    /// Where it looks.
+    pub(super) fn lead(&self) -> Lead<'a, H> {
+        Lead { node: self.visit.node, leaf: self.leaf }
     }
 
     /// The word at `position`, which is one of the leaf's, or null; `None` where the visit is not

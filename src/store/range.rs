@@ -88,9 +88,9 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         mut page: impl FnMut(u64) -> Option<S>,
     ) -> u64 {
         let mut written = 0u64;
-        self.index.look_through(range, |index, word| {
+        self.index.look_through(range, |index, word, lead| {
             if let (Some(entry), Some(mut tags)) = (range.get(index), page(index)) {
-                let whole = self.restore_word(entry, word, &mut tags);
+                let whole = self.restore_word(entry, word, Some(lead), &mut tags);
                 written = written.wrapping_add(whole.into());
             }
         });
