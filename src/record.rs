@@ -21,7 +21,7 @@ pub(crate) use dropping::Dropping;
 use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
 
 use crate::{
-    codec::{self, Encoder, Form, InlineCode, Short},
+    codec::{self, Encoder, Few, Form, InlineCode, Short},
     error::Result,
     host::{AllocFlags, Host},
     index::Word,
@@ -149,23 +149,25 @@ impl<H: Host, P: PageSize> Records<H, P> {
         self.reserve.len(host).saturating_mul(Self::RAW_LAYOUT.size())
     }
 
-    /// A record of the tags of `source`. `None` where it needs a payload and neither the host
-    /// nor the reserve has one.
+    /// A record of the tags of `source` if they are one tag, as most are: it needs no encoder.
     #[inline(always)]
+    pub(crate) fn of_one_tag(source: &(impl TagSource + ?Sized)) -> Option<Record> {
+        let first = source.word(0);
+        let tag = first & TAG_MASK;
+        let one_tag = first == tag.wrapping_mul(EVERY_GRANULE)
+            && (1..P::WORDS).all(|i| source.word(i) == first);
+        one_tag.then(|| inline_record(InlineCode::from_bits(tag)))
+    }
+
+    /// A record of the tags of `source`, which are more than one mostly. `None` where it needs a payload and
+    /// neither the host nor the reserve has one.
+    #[inline]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        // Most pages that go to swap have one tag: they need no encoder.
-        let first = source.word(0);
-        let tag = first & TAG_MASK;
-        if first == tag.wrapping_mul(EVERY_GRANULE)
-            && (1..P::WORDS).all(|i| source.word(i) == first)
-        {
-            return Some(inline_record(InlineCode::from_bits(tag)));
-        }
         match self.create_short(host, source, flags) {
             None => self.create_coded(host, source, flags),
             record => record,
@@ -180,12 +182,13 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        match codec::encode_short::<P>(source)? {
+        let mut few = Few::new();
+        match few.choose::<P>(source)? {
             Short::Inline(code) => Some(inline_record(code)),
-            Short::List(list) => {
-                let (payload, size) = self.slabs.alloc(host, list.len(), flags)?;
+            Short::List(len) => {
+                let (payload, size) = self.slabs.alloc(host, len, flags)?;
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
-                list.write(unsafe { bytes_mut(payload, size) });
+                few.write_list(unsafe { bytes_mut(payload, size) });
                 Some(Record(payload.map_addr(|a| a | SLAB)))
             }
             Short::Raw => self.create_raw(host, source, flags),

@@ -92,19 +92,47 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         tags: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Result<()> {
+        // Nothing but one call at each end of the usual way: it takes no stack.
+        match Records::<H, P>::of_one_tag(tags) {
+            Some(record) => self.insert(entry, record.into_word(), flags),
+            None => self.save_encoded(entry, tags, flags),
+        }
+    }
+
+    #[inline(never)]
+    fn save_encoded(
+        &self,
+        entry: SwapEntry,
+        tags: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
         let record = self.records.create(self.host(), tags, flags).ok_or(Error::NoMemory)?;
         self.insert(entry, record.into_word(), flags)
     }
 
+    #[inline(always)]
     fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
-        let stored = self.index.insert(entry, word, flags);
-        // What was replaced, which is nothing mostly; or, after an error, the record itself.
-        let left = stored.unwrap_or(word);
-        if !left.is_null() {
-            self.release_left(left);
+        match self.index.insert_known(entry, word) {
+            Some(replaced) if replaced.is_null() => Ok(()),
+            Some(replaced) => self.release_replaced(replaced),
+            None => self.insert_with_room(entry, word, flags),
         }
+    }
+
+    /// What [`insert`](Self::insert) does where there is no leaf yet, or another has it.
+    #[inline(never)]
+    fn insert_with_room(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        let stored = self.index.insert(entry, word, flags);
+        // What was replaced; or, after an error, the record itself.
+        self.release(stored.unwrap_or(word));
         stored.map(drop).ok_or(Error::NoMemory)
+    }
+
+    #[inline(never)]
+    fn release_replaced(&self, word: Word) -> Result<()> {
+        self.release(word);
+        Ok(())
     }
 
     /// Writes the tags stored under `entry` to `tags` and keeps the record: it may be
@@ -356,11 +384,6 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// Any.
     pub fn shrink(&mut self) -> usize {
         self.index.shrink()
-    }
-
-    #[inline(never)]
-    fn release_left(&self, word: Word) {
-        self.release(word);
     }
 
     /// Lets go of a word that was taken out of the index.

@@ -1,31 +1,38 @@
-//! Pages of few runs: what there is to know of one fits some registers, and is found in one go.
+//! Pages of few runs: what there is to know of one is found in one go.
 
 use super::{
     ALL_GRANULES,
     block::{LIST, LOWER, has_more_runs, nonzero_granules},
+    canvas::pattern,
     inline::{self, InlineCode},
 };
 use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
 
-/// The most boundaries of a page of few runs: their tags fit a word. Where they touch, a list is hardly
-/// longer than cells, and sooner made.
-pub(super) const BOUNDARIES: usize = 15;
+/// The most boundaries of a page of few runs: their tags fit two words. Where they touch in no order, a list of them is
+/// shorter than a bitmap. Of more of them three eighths or more of raw tags would be left, and it would take ten times
+/// as long to restore.
+const BOUNDARIES: usize = 31;
+/// The most boundaries of which it is not asked whether they come in order: a list is hardly longer than cells, and sooner
+/// made.
+pub(super) const UNORDERED: usize = 15;
+/// The most boundaries of runs of which every other is of tag 0, but for those of [`inline`]: others are shorter as cells.
+const ALTERNATING: usize = 6;
 /// The most boundaries in the first word of a page that is going to have few, where none of them touch.
 const FIRST: u64 = 2;
-/// Runs that touch, in no order, of which a list is still shorter than a bitmap. Of more of them three eighths
-/// or more would be left, and it would take ten times as long to restore.
-const LISTED: usize = 32;
 /// Bytes of a list before its boundaries.
 const HEAD: usize = 2;
-/// Room for a list, its tags a whole word, in a payload: those are in steps of 4 bytes.
-const LIST_MAX: usize = (HEAD + BOUNDARIES + size_of::<u64>()).next_multiple_of(4);
+/// Room for a list and two words of tags, and for boundaries of one word too many; a power of two.
+const ROOM: usize = 64;
+const _: () = assert!(HEAD + BOUNDARIES + GRANULES_PER_WORD < ROOM);
+const _: () = assert!(HEAD + BOUNDARIES + size_of::<u128>() < ROOM);
 
 /// The runs of a page that has few of them.
 pub(crate) struct Few {
-    /// The granules where the tag changes, in order; zeroes behind them.
-    pub(super) starts: [u16; BOUNDARIES],
+    /// [`HEAD`] bytes, then the granules where the tag changes, in order, each in a byte; zeroes behind them. Of pages of more
+    /// granules, two bytes each.
+    bytes: [u8; ROOM],
     /// The runs' tags, a nibble each; zeroes behind them.
-    pub(super) tags: u64,
+    pub(super) tags: u128,
     /// Boundaries.
     pub(super) len: usize,
 }
@@ -33,70 +40,126 @@ pub(crate) struct Few {
 /// How a page of few runs is kept.
 pub(crate) enum Short {
     Inline(InlineCode),
-    List(List),
+    /// A list ([`super::block`]) of so many bytes.
+    List(usize),
     /// As they are: too little would be saved.
     Raw,
 }
 
+/// Whether a page has few runs.
+#[derive(PartialEq, Eq)]
+enum Reach {
+    /// It has, and all are here.
+    All,
+    /// It has more, some of which touch.
+    More,
+    /// It is another encoder's.
+    Others,
+}
+
 impl Few {
-    /// Reads a page from word `alike` on: those before it had the tag `first` in each granule. The first runs of
-    /// it, and false, where it has more than are counted here, or is going to by what its first words have.
+    /// Nothing read yet.
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; ROOM], tags: 0, len: 0 }
+    }
+
+    /// Reads a page from word `index` on, which is `word`; those before it had the tag `tag` in each granule. Each
+    /// word is read once.
     #[inline(always)]
     fn read<P: PageSize>(
+        &mut self,
         source: &(impl TagSource + ?Sized),
-        first: u64,
-        alike: usize,
-    ) -> (Self, bool) {
-        let mut starts = [0; BOUNDARIES];
-        let (mut tags, mut len) = (first << 60, 0usize);
-        let mut fill = first.wrapping_mul(ALL_GRANULES);
-        let mut all = true;
-        'page: for index in alike..P::WORDS {
-            let word = source.word(index);
+        tag: u64,
+        mut index: usize,
+        mut word: u64,
+    ) -> Reach {
+        let mut fill = pattern(tag);
+        let (mut tags, mut len) = (u128::from(tag) << 124, 0usize);
+        let mut crowd = ALTERNATING;
+        let reach = loop {
             let mut differs = word ^ fill;
-            if differs == 0 {
-                continue;
+            if differs != 0 {
+                while differs != 0 {
+                    let at = differs.trailing_zeros() & 60;
+                    self.put::<P>(len, index.wrapping_mul(GRANULES_PER_WORD) | (at >> 2) as usize);
+                    len = len.wrapping_add(1);
+                    let rest = word >> at;
+                    tags = tags >> 4 | u128::from(rest) << 124;
+                    fill = pattern(rest & 15);
+                    differs = (word ^ fill) >> at << at;
+                }
+                // Four in a larger page are no more few.
+                if P::SHIFT != 12 && len > 4 {
+                    break Reach::Others;
+                }
+                if len > ALTERNATING {
+                    if alternate(tags >> 64) {
+                        break Reach::Others;
+                    }
+                    // Of many it is known sooner than they are read.
+                    if len > crowd.wrapping_add(index.wrapping_mul(2)) {
+                        if has_more_runs(source, 0, BOUNDARIES + 1) {
+                            break Reach::More;
+                        }
+                        crowd = BOUNDARIES;
+                    }
+                    if len > BOUNDARIES {
+                        break Reach::More;
+                    }
+                }
             }
-            while differs != 0 {
-                let shift = differs.trailing_zeros() & 60;
-                let tag = word >> shift & 15;
-                let granule = index.wrapping_mul(GRANULES_PER_WORD) | (shift >> 2) as usize;
-                let Some(start) = starts.get_mut(len) else {
-                    all = false;
-                    break 'page;
-                };
-                *start = granule as u16;
-                len = len.wrapping_add(1);
-                tags = tags >> 4 | tag << 60;
-                fill = tag.wrapping_mul(ALL_GRANULES);
-                differs = (word ^ fill) >> shift << shift;
+            index = index.wrapping_add(1);
+            if index == P::WORDS {
+                break Reach::All;
             }
-            // More than six of those are no few, nor more than four in a larger page.
-            if len > index.wrapping_add(4).min(6) && alternate(tags) || P::SHIFT != 12 && len > 4 {
-                all = false;
-                break;
+            word = source.word(index);
+        };
+        let unused = BOUNDARIES.wrapping_sub(len).wrapping_mul(4);
+        self.tags = tags.wrapping_shr(unused as u32);
+        self.len = len;
+        reach
+    }
+
+    /// Puts down boundary `index`.
+    #[inline(always)]
+    fn put<P: PageSize>(&mut self, index: usize, granule: usize) {
+        // There is room: a word has sixteen at the most.
+        let mut put = |index: usize, byte: u8| {
+            if let Some(place) = self.bytes.get_mut(HEAD.wrapping_add(index) % ROOM) {
+                *place = byte;
             }
+        };
+        let [low, high, ..] = granule.to_le_bytes();
+        if P::SHIFT == 12 {
+            put(index, low);
+        } else {
+            put(index.wrapping_mul(2), low);
+            put(index.wrapping_mul(2).wrapping_add(1), high);
         }
-        // Else the first word has changed since its first tag was read.
-        let [start, ..] = starts;
-        all &= len == 0 || start > 0;
-        let unused = (15usize.wrapping_sub(len)).wrapping_mul(4);
-        (Self { starts, tags: tags >> (unused & 63), len }, all)
+    }
+
+    /// The first boundaries, as many as fit, a byte each; of pages of more granules than 256, two bytes.
+    #[inline(always)]
+    pub(super) fn starts(&self) -> u64 {
+        let bytes = self.bytes.get(HEAD..).and_then(<[u8]>::first_chunk);
+        u64::from_le_bytes(bytes.copied().unwrap_or_default())
     }
 
     /// True if these runs, the first of a page where they touch, are not all as long as one another: such a page is
     /// no grid.
     fn is_irregular(&self) -> bool {
-        let ends = self.starts.iter().skip(1).take(self.len.wrapping_sub(1));
-        let mut lengths = ends.zip(&self.starts).map(|(end, start)| end.wrapping_sub(*start));
+        let starts = self.bytes.get(HEAD..).unwrap_or_default();
+        let ends = starts.iter().skip(1).take(self.len.wrapping_sub(1));
+        let mut lengths = ends.zip(starts).map(|(end, start)| end.wrapping_sub(*start));
         let first = lengths.next();
         lengths.any(|length| Some(length) != first)
     }
 
-    /// By how much the tag changes at each boundary, a nibble each.
+    /// By how much the tag changes at each boundary, a nibble each, for the first fifteen.
     pub(super) fn deltas(&self) -> u64 {
         let known = !(u64::MAX << (self.len.wrapping_mul(4) & 63));
-        (self.tags ^ self.tags >> 4) & known
+        (self.tags as u64 ^ self.tags as u64 >> 4) & known
     }
 
     /// The first granule has tag 0.
@@ -111,73 +174,76 @@ impl Few {
 }
 
 /// True if every other of these tags is 0; one differs from the next.
-fn alternate(tags: u64) -> bool {
-    tags & LOWER == 0 || tags >> 4 & LOWER == 0
+fn alternate(tags: u128) -> bool {
+    const EVERY_OTHER: u128 = (LOWER as u128) << 64 | LOWER as u128;
+    tags & EVERY_OTHER == 0 || tags >> 4 & EVERY_OTHER == 0
 }
 
-/// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
-/// `None` for others, and for those that may be shorter as cells than as a list: every other run of
-/// tag 0, or a page of several blocks.
-#[inline(always)]
-pub(crate) fn encode<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<Short> {
-    let first = source.word(0);
-    let one_tag = (first & 15).wrapping_mul(ALL_GRANULES);
-    // Of one tag: passed over quickly.
-    let alike = (0..P::WORDS).take_while(|index| source.word(*index) == one_tag).count();
-    if P::SHIFT == 12 && alike == 0 {
-        let starts = nonzero_granules(first ^ (first << 4 | first & 15));
-        let tagged = nonzero_granules(first);
-        let touching = starts & tagged & tagged << 4;
-        // A run of one granule that touches the one before: no cell is so short.
-        if touching & starts >> 4 != 0 && has_more_runs(source, 0, LISTED) {
-            return Some(Short::Raw);
+/// What a short look tells of a page.
+impl Few {
+    /// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
+    /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
+    /// tag 0, or a page of several blocks.
+    #[inline(always)]
+    pub(crate) fn choose<P: PageSize>(
+        &mut self,
+        source: &(impl TagSource + ?Sized),
+    ) -> Option<Short> {
+        let (mut index, mut word) = (0usize, source.word(0));
+        let tag = word & 15;
+        // Of one tag: passed over quickly.
+        while word == pattern(tag) {
+            index = index.wrapping_add(1);
+            if index == P::WORDS {
+                return Some(Short::Inline(InlineCode::from_bits(tag)));
+            }
+            word = source.word(index);
         }
-        if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
+        if P::SHIFT == 12 && index == 0 {
+            let starts = nonzero_granules(word ^ (word << 4 | tag));
+            let tagged = nonzero_granules(word);
+            let touching = starts & tagged & tagged << 4;
+            // A run of one granule that touches the one before: no cell is so short.
+            if touching & starts >> 4 != 0 && has_more_runs(source, 0, BOUNDARIES + 1) {
+                return Some(Short::Raw);
+            }
+            if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
+                return None;
+            }
+        }
+        let reach = self.read::<P>(source, tag, index, word);
+        let all = reach == Reach::All;
+        if all {
+            if let Some(code) = inline::pack::<P>(self) {
+                return Some(Short::Inline(code));
+            }
+        }
+        // Of more than that it has been looked at.
+        let alternates = self.len <= ALTERNATING && self.alternates();
+        if P::SHIFT != 12 || reach == Reach::Others || alternates {
             return None;
         }
-    }
-    let (few, all) = Few::read::<P>(source, first & 15, alike);
-    if all {
-        if let Some(code) = inline::pack::<P>(&few) {
-            return Some(Short::Inline(code));
+        if (self.len > UNORDERED || !all) && !self.is_irregular() {
+            return None;
         }
-    }
-    if P::SHIFT != 12 || few.alternates() {
-        return None;
-    }
-    if all {
-        return Some(Short::List(List(few)));
-    }
-    (few.is_irregular() && has_more_runs(source, 0, LISTED)).then_some(Short::Raw)
-}
-
-/// The runs of a block as a list ([`super::block`]), a nibble for each.
-pub(crate) struct List(Few);
-
-impl List {
-    /// Bytes of it.
-    pub(crate) fn len(&self) -> usize {
-        let tags = self.0.len.wrapping_add(2) >> 1;
-        self.0.len.wrapping_add(tags).wrapping_add(HEAD)
+        // A nibble for each run.
+        let tags = self.len.wrapping_add(2) >> 1;
+        let len = self.len.wrapping_add(tags).wrapping_add(HEAD);
+        Some(if all { Short::List(len) } else { Short::Raw })
     }
 
-    /// Writes as much of it as fits `out`, and zeroes behind it, so far as three bytes.
+    /// Writes as much of [`Short::List`] as fits `out`, and zeroes behind it, so far as three bytes.
     #[inline(always)]
-    pub(crate) fn write(&self, out: &mut [u8]) {
-        let Self(few) = self;
+    pub(crate) fn write_list(&mut self, out: &mut [u8]) {
         // In one piece first, where each byte has its place: no length is looked at but once.
-        let mut bytes = [0; LIST_MAX];
-        let [first, second, rest @ ..] = &mut bytes;
+        let [first, second, rest @ ..] = &mut self.bytes;
         *first = LIST;
-        *second = few.len as u8;
-        for (byte, start) in rest.iter_mut().zip(few.starts) {
-            *byte = start as u8;
+        *second = self.len as u8;
+        if let Some(tags) = rest.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            *tags = self.tags.to_le_bytes();
         }
-        if let Some(tags) = rest.get_mut(few.len..).and_then(<[u8]>::first_chunk_mut) {
-            *tags = few.tags.to_le_bytes();
-        }
-        let len = out.len().min(LIST_MAX);
-        if let (Some(out), Some(bytes)) = (out.get_mut(..len), bytes.get(..len)) {
+        let len = out.len().min(ROOM);
+        if let (Some(out), Some(bytes)) = (out.get_mut(..len), self.bytes.get(..len)) {
             out.copy_from_slice(bytes);
         }
     }

@@ -71,11 +71,14 @@ pub(super) fn pack<P: PageSize>(few: &Few) -> Option<InlineCode> {
 #[inline(always)]
 fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
     let bits = number_bits::<P>();
-    let mut deltas = few.deltas();
-    let mut code = few.tags & 15;
+    let start_bits = bits.next_multiple_of(8);
+    let (mut starts, mut deltas) = (few.starts(), few.deltas());
+    let mut code = few.tags as u64 & 15;
     let mut shift = 4;
-    for granule in few.starts.iter().take(boundaries::<P>()) {
-        code |= (u64::from(*granule) | (deltas & 15) << bits) << shift;
+    for _ in 0..boundaries::<P>() {
+        let granule = starts & !(u64::MAX << start_bits);
+        code |= (granule | (deltas & 15) << bits) << shift;
+        starts >>= start_bits;
         deltas >>= 4;
         shift = bits.wrapping_add(4).wrapping_add(shift);
     }
@@ -86,17 +89,15 @@ fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
 fn pack_alternating(few: &Few, mode: u64) -> InlineCode {
     let mut code = mode << MODE_SHIFT;
     // Nibbles of the tags that are not 0: every other one.
-    let mut tags = few.tags;
+    let mut tags = few.tags as u64;
     if few.zero_first() {
         tags >>= 4;
     } else {
         code |= 1 << 59;
     }
-    let mut shift = 0u32;
-    for granule in few.starts.iter().take(few.len) {
-        code |= u64::from(*granule) << (shift & 63);
-        shift = shift.wrapping_add(8);
-    }
+    // Behind the boundaries there are zeroes.
+    code |= few.starts();
+    let mut shift = few.len.wrapping_mul(8) as u32;
     for _ in 0..3 {
         code |= (tags & 15) << (shift & 63);
         shift = shift.wrapping_add(4);

@@ -1,6 +1,6 @@
 //! A look at the choice of a format, for `cargo xtask tags`.
 
-use super::{Encoder, Form, Short, block::Format, encode_short};
+use super::{Encoder, Few, Form, Short, block::Format};
 use crate::tags::Page4K;
 
 /// The formats of a page's tags, in the order of [`Choice::bytes`].
@@ -18,7 +18,7 @@ pub struct Choice {
 /// How the tags of a 4 KiB page are encoded, and could be.
 #[must_use]
 pub fn inspect(tags: &[u64; 16]) -> Choice {
-    let short = encode_short::<Page4K>(tags);
+    let short = Few::new().choose::<Page4K>(tags);
     let (one, inline) = match short {
         Some(Short::Inline(code)) => ((code.bits() < 16).then_some(0), Some(0)),
         _ => (None, None),

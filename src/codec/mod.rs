@@ -26,7 +26,7 @@ mod starts;
 mod tests;
 mod wire;
 
-pub(crate) use few::{Short, encode as encode_short};
+pub(crate) use few::{Few, Short};
 pub(crate) use inline::{InlineCode, decode_inline};
 pub use wire::{decode, encode, encoded_max};
 

@@ -26,7 +26,8 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
         }
         Form::Raw => vec![0; P::TAG_BYTES],
     };
-    let bytes = match encode_short::<P>(words) {
+    let mut few = Few::new();
+    let bytes = match few.choose::<P>(words) {
         Some(Short::Inline(code)) => {
             out.fill(!0);
             decode_inline::<P>(code, out.as_mut_slice());
@@ -34,12 +35,12 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             0
         }
         // What the long way round would have made of it.
-        Some(Short::List(list)) => {
-            let mut bytes = vec![0xa5; list.len() + 3];
-            list.write(&mut bytes);
-            assert_eq!(bytes[list.len()..], [0; 3]);
-            assert_eq!(bytes[..list.len()], blocks);
-            list.len()
+        Some(Short::List(len)) => {
+            let mut bytes = vec![0xa5; len + 3];
+            few.write_list(&mut bytes);
+            assert_eq!(bytes[len..], [0; 3]);
+            assert_eq!(bytes[..len], blocks);
+            len
         }
         // Three eighths would have been left, or more.
         Some(Short::Raw) => {

@@ -7,9 +7,7 @@
 //! | `0xa2` | the page's blocks in order ([`super::block`]) |
 //! | `0xa3` | the page's tags as they are |
 
-use super::{
-    Encoder, Form, InlineCode, Short, copy, decode_bytes, decode_inline, encode_short, inline,
-};
+use super::{Encoder, Few, Form, InlineCode, Short, copy, decode_bytes, decode_inline, inline};
 use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
@@ -51,7 +49,8 @@ fn write_short<P: PageSize>(
     first: &mut u8,
     rest: &mut [u8],
 ) -> core::result::Result<Option<usize>, Long> {
-    let written = match encode_short::<P>(source) {
+    let mut few = Few::new();
+    let written = match few.choose::<P>(source) {
         Some(Short::Inline(code)) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             Some(0)
@@ -63,11 +62,11 @@ fn write_short<P: PageSize>(
                 size_of::<u64>()
             })
         }
-        Some(Short::List(list)) => {
+        Some(Short::List(len)) => {
             *first = BLOCKS;
-            rest.get_mut(..list.len()).map(|bytes| {
-                list.write(bytes);
-                list.len()
+            rest.get_mut(..len).map(|bytes| {
+                few.write_list(bytes);
+                len
             })
         }
         // On a wire bytes count for more than what they cost.

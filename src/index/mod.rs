@@ -258,12 +258,14 @@ impl<H: Host> Index<H> {
     /// is taken.
     #[inline]
     pub(crate) fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Option<Word> {
+        self.with_room(entry.raw(), word, Then::Replace, flags)
+    }
+
+    /// The same; `None`, too, where that would take memory, or to walk or to wait.
+    #[inline]
+    pub(crate) fn insert_known(&self, entry: SwapEntry, word: Word) -> Option<Word> {
         let position = entry.raw();
-        let known = self.lock_known(position);
-        match known.and_then(|leaf| leaf.replace_known(position, word)) {
-            Some(old) => Some(old),
-            None => self.with_room(position, word, Then::Replace, flags),
-        }
+        self.lock_known(position)?.replace_known(position, word)
     }
 
     /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host},
     index::Staged,
-    record::{Record, is_inline},
+    record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
 
@@ -31,9 +31,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if range.len() > 1 {
             return self.save_staged(range, page, flags);
         }
-        let Some(tags) = page(0) else { return Ok(()) };
-        let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
-        self.insert(range.first(), record.into_word(), flags)
+        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
     }
 
     #[inline]
@@ -62,7 +60,10 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// A record of the tags of a page, the encoder's stack given back.
     #[inline(never)]
     fn encode_one(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
-        self.records.create(self.host(), tags, flags)
+        match Records::<H, P>::of_one_tag(tags) {
+            None => self.records.create(self.host(), tags, flags),
+            record => record,
+        }
     }
 
     #[inline(always)]

@@ -102,7 +102,7 @@ pub(super) fn survey(block: &Block, layout: &mut Layout) {
         block.boundaries() > 0
             && (survey_grid(block, layout) || survey_all(block, layout).is_some())
     } else {
-        block.boundaries() > few::BOUNDARIES && survey_grid(block, layout)
+        block.boundaries() > few::UNORDERED && survey_grid(block, layout)
     };
     if !found {
         layout.numbers.set_len(0);
