@@ -25,10 +25,11 @@ pub(crate) fn is_small(word: Word) -> bool {
 
 /// How many of eight small words are not null.
 fn words_of(eight: usize) -> u16 {
-    const LOWER: usize = usize::MAX / SMALL_MAX * 0x7f;
-    // Of each byte the upper bit, if any is set; then as many of these.
-    let any = ((eight & LOWER).wrapping_add(LOWER) | eight) >> 7 & !LOWER / 0x80;
-    (any.wrapping_mul(usize::MAX / SMALL_MAX) >> 56) as u16
+    const LOWEST: usize = usize::MAX / SMALL_MAX;
+    const LOWER: usize = LOWEST * 0x7f;
+    // The lowest bit of each byte that is not 0; then as many of these.
+    let any = ((eight & LOWER).wrapping_add(LOWER) | eight) >> 7 & LOWEST;
+    (any.wrapping_mul(LOWEST) >> 56) as u16
 }
 
 /// 64 words and nothing else: 512 bytes, so that an allocator of powers of two wastes
