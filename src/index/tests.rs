@@ -13,7 +13,8 @@ fn entry(ty: u32, offset: u64) -> SwapEntry {
 }
 
 fn insert(index: &Index<TestHost>, entry: SwapEntry, value: usize) -> Result<usize> {
-    let old = index.insert(entry, word(value), AllocFlags::MAY_SLEEP);
+    let known = index.insert_known(entry, word(value));
+    let old = known.or_else(|| index.insert(entry, word(value), AllocFlags::MAY_SLEEP));
     old.map(|word| word.addr()).ok_or(Error::NoMemory)
 }
 
@@ -240,6 +241,66 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
                 .collect();
             assert_eq!(released, replaced);
         }
+        empty(index);
+        assert_eq!(host.held(), 0);
+    }
+}
+
+#[test]
+fn tag_10_staged_words_of_any_size_with_gaps_agree_with_a_map() {
+    let host = TestHost::new();
+    let mut random = Random(10);
+    let area = EntryRange::area(SwapType::new(31).unwrap()).last();
+    for round in 0..600 {
+        let index = Index::new(host.clone());
+        // Near the end of all entries, too, and in leaves of one kind, or of both.
+        let span = [40, 300, 9000][round % 3];
+        let base = if round % 2 == 0 { 0 } else { area.offset() + 1 - span };
+        let (large, gaps) = (random.below(3), 1 + random.below(200));
+        let value = |random: &mut Random| {
+            let small = large == 0 || large == 1 && random.below(50) > 0;
+            1 + random.below(if small { 255 } else { 1 << 20 }) as usize
+        };
+        let mut model = BTreeMap::new();
+        for _ in 0..random.below(span) {
+            let (offset, value) = (base + random.below(span), value(&mut random));
+            insert(&index, entry(31, offset), value).unwrap();
+            model.insert(offset, value);
+        }
+        let mut staged = Staged::new();
+        let mut new = BTreeMap::new();
+        let mut result = Ok(());
+        // Sometimes there is not enough memory, at any of the steps.
+        host.fail_after(if round % 4 == 3 { random.below(20) as i64 } else { -1 });
+        let mut offset = base + random.below(span);
+        while offset < base + span && result.is_ok() {
+            let value = value(&mut random);
+            new.insert(offset, value);
+            result = index.stage(&mut staged, entry(31, offset), word(value), AllocFlags::empty());
+            offset += 1 + if random.below(4) == 0 { random.below(gaps) } else { 0 };
+        }
+        let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
+        host.fail_after(-1);
+        let mut let_go = Vec::new();
+        index.end_staging(staged, result == Ok(false), |word| let_go.push(word.addr()));
+        let replaced: Vec<_> = new.keys().filter_map(|offset| model.get(offset)).copied().collect();
+        if let Ok(any) = result {
+            assert!(any || replaced.is_empty(), "round {round}");
+            let_go.sort_unstable();
+            let mut replaced: Vec<_> = replaced.into_iter().filter(|word| *word > 255).collect();
+            replaced.sort_unstable();
+            assert_eq!(let_go, replaced, "round {round}");
+            model.extend(new);
+        }
+        for offset in base..base + span {
+            let expected = model.get(&offset).copied().unwrap_or(0);
+            assert_eq!(index.get(entry(31, offset)).addr(), expected, "{offset} in round {round}");
+        }
+        // One by one: a leaf goes with the last of its words, if these were counted.
+        for (offset, value) in model {
+            assert_eq!(take(&index, entry(31, offset)), value);
+        }
+        assert!(index.root(entry(31, 0).raw()).load_top(&index.memory).is_none());
         empty(index);
         assert_eq!(host.held(), 0);
     }

@@ -23,23 +23,23 @@ macro_rules! folios {
 
             #[inline(never)]
             #[unsafe(export_name = concat!(
-                "counted_", stringify!($module), "_save_", stringify!($folios)
-            ))]
+                        "counted_", stringify!($module), "_save_", stringify!($folios)
+                    ))]
             fn save(store: &$store, first: u64, offset: u64, plan: &Plan<'_>) {
                 Store::save_range(store, first, $nr, |i| plan.page(offset + i));
             }
             #[inline(never)]
             #[unsafe(export_name = concat!(
-                "counted_", stringify!($module), "_restore_", stringify!($folios)
-            ))]
+                        "counted_", stringify!($module), "_restore_", stringify!($folios)
+                    ))]
             fn restore(store: &$store, first: u64, tags: &mut [Tags]) -> usize {
                 distinct!(stringify!($folios));
                 Store::restore_range(store, first, tags)
             }
             #[inline(never)]
             #[unsafe(export_name = concat!(
-                "counted_", stringify!($module), "_invalidate_", stringify!($folios)
-            ))]
+                        "counted_", stringify!($module), "_invalidate_", stringify!($folios)
+                    ))]
             fn invalidate(store: &$store, first: u64) {
                 distinct!("invalidate");
                 Store::invalidate_range(store, first, $nr);
