@@ -108,7 +108,13 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
         let record = self.records.create(self.host(), tags, flags).ok_or(Error::NoMemory)?;
-        self.insert(entry, record.into_word(), flags)
+        self.insert_apart(entry, record.into_word(), flags)
+    }
+
+    /// As [`insert`](Self::insert): an encoder does not lie below the registers that this keeps.
+    #[inline(never)]
+    fn insert_apart(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
+        self.insert(entry, word, flags)
     }
 
     #[inline(always)]

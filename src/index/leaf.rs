@@ -4,7 +4,7 @@
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
 //! such pages come in herds.
 
-use core::{marker::PhantomData, ops::RangeInclusive, ptr::NonNull};
+use core::{marker::PhantomData, ptr::NonNull};
 
 use super::node::{FANOUT, choose};
 use crate::{
@@ -21,15 +21,6 @@ const SMALL_MAX: usize = 0xff;
 /// True if a leaf of bytes can hold the word.
 pub(crate) fn is_small(word: Word) -> bool {
     word.addr() <= SMALL_MAX
-}
-
-/// How many of eight small words are not null.
-fn words_of(eight: usize) -> u16 {
-    const LOWEST: usize = usize::MAX / SMALL_MAX;
-    const LOWER: usize = LOWEST * 0x7f;
-    // The lowest bit of each byte that is not 0; then as many of these.
-    let any = ((eight & LOWER).wrapping_add(LOWER) | eight) >> 7 & LOWEST;
-    (any.wrapping_mul(LOWEST) >> 56) as u16
 }
 
 /// 64 words and nothing else: 512 bytes, so that an allocator of powers of two wastes
@@ -82,80 +73,6 @@ impl Wide {
         let old = slot.load(Ordering::Relaxed);
         slot.store(word, Ordering::Release);
         old
-    }
-
-    /// Puts a word into a slot that is empty.
-    #[inline]
-    pub(super) fn put(&self, position: u64, word: Word) {
-        choose(&self.slots, position).store(word, Ordering::Release);
-    }
-
-    /// The slots, eight by eight.
-    fn eights(&self, which: RangeInclusive<usize>) -> impl Iterator<Item = &[AtomicPtr<u8>]> {
-        let (first, last) = which.into_inner();
-        let slots = self.slots.chunks_exact(8);
-        slots.take(last.wrapping_add(1)).skip(first)
-    }
-
-    /// Takes every word out of these eights of slots, and hands those to `each` that are not small.
-    pub(super) fn empty(&self, which: RangeInclusive<usize>, each: &mut impl FnMut(Word)) {
-        for slot in self.eights(which).flatten() {
-            let word = slot.load(Ordering::Relaxed);
-            if !word.is_null() {
-                slot.store(core::ptr::null_mut(), Ordering::Release);
-                if !is_small(word) {
-                    each(word);
-                }
-            }
-        }
-    }
-
-    /// Exchanges the words of these eights that are not null for those in the same slots of a leaf that can
-    /// hold them. Returns how many found a slot empty there, and whether any did not.
-    #[inline]
-    pub(super) fn exchange(&self, which: RangeInclusive<usize>, leaf: Leaf<'_>) -> (u16, bool) {
-        let (mut added, mut replaced) = (0u16, 0);
-        let mut count = |old: Word| {
-            added = added.wrapping_add(old.is_null().into());
-            replaced |= old.addr();
-        };
-        let (first, _) = which.clone().into_inner();
-        match leaf.kind() {
-            Kind::Wide(leaf) => {
-                for (ours, theirs) in self.eights(which.clone()).zip(leaf.get().eights(which)) {
-                    for (ours, theirs) in ours.iter().zip(theirs) {
-                        let word = ours.load(Ordering::Relaxed);
-                        if !word.is_null() {
-                            let old = theirs.load(Ordering::Relaxed);
-                            theirs.store(word, Ordering::Release);
-                            ours.store(old, Ordering::Release);
-                            count(old);
-                        }
-                    }
-                }
-            }
-            Kind::Narrow(leaf) => {
-                let eights = leaf.get().eights.iter().skip(first);
-                for (ours, theirs) in self.eights(which).zip(eights) {
-                    let old = theirs.load(Ordering::Relaxed).addr();
-                    // Turned by a byte each time, so eight times: the slot at hand is the lowest. All are small.
-                    let new = ours.iter().fold(old, |all, ours| {
-                        let word = ours.load(Ordering::Relaxed).addr();
-                        if word == 0 {
-                            return all.rotate_right(8);
-                        }
-                        let old = all & SMALL_MAX;
-                        ours.store(core::ptr::without_provenance_mut(old), Ordering::Release);
-                        (all ^ old | word).rotate_right(8)
-                    });
-                    theirs.store(core::ptr::without_provenance_mut(new), Ordering::Release);
-                    // A word that is there stays one that is.
-                    added = added.wrapping_add(words_of(new).wrapping_sub(words_of(old)));
-                    replaced |= old;
-                }
-            }
-        }
-        (added, replaced != 0)
     }
 }
 

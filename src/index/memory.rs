@@ -57,14 +57,9 @@ impl<H: Host> Memory<H> {
                 return Some(Leaf::narrow(unsafe { Ref::new(leaf) }));
             }
         }
-        self.take_wide(flags).map(Leaf::wide)
-    }
-
-    /// An empty leaf that holds every word.
-    pub(super) fn take_wide(&self, flags: AllocFlags) -> Option<Ref<'_, Wide>> {
         let leaf = self.wides.take(&self.host, flags)?;
         // SAFETY: as above.
-        Some(unsafe { Ref::new(leaf) })
+        Some(Leaf::wide(unsafe { Ref::new(leaf) }))
     }
 
     /// # Safety

@@ -271,15 +271,7 @@ impl<H: Host> Index<H> {
     /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it
     /// is unpinned. Otherwise as [`insert`](Self::insert).
     pub(crate) fn pin(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
-        self.pin_leaf(entry.raw(), word, flags).ok_or(Error::NoMemory)
-    }
-
-    #[inline(never)]
-    fn pin_leaf(&self, position: u64, word: Word, flags: AllocFlags) -> Option<()> {
-        if self.lock_known(position).is_some_and(|leaf| leaf.pin_known(word)) {
-            return Some(());
-        }
-        self.with_room(position, word, Then::Pin, flags).map(drop)
+        self.with_room(entry.raw(), word, Then::Pin, flags).map(drop).ok_or(Error::NoMemory)
     }
 
     /// Undoes one [`pin`](Self::pin).

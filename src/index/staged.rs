@@ -1,10 +1,11 @@
 //! All or nothing for a range of entries.
 
-use core::{ops::RangeInclusive, ptr::NonNull};
+use core::ptr::NonNull;
 
 use super::{
     Index,
-    leaf::{Kind, Leaf, Wide, Word, is_small},
+    grow::Then,
+    leaf::{Leaf, Word, is_small},
     node::{Child, FANOUT, FANOUT_BITS, NO_KEY, Node, SLOT_MASK},
 };
 use crate::{
@@ -27,69 +28,37 @@ const WIDE: Word = core::ptr::without_provenance_mut(usize::MAX);
 /// Words that are held back until all of them are there, and then change places with the
 /// index's words, leaf by leaf.
 ///
-/// They lie in wide leaves. All but the leaf at hand lie in nodes that are in no tree and lead one
-/// to the next by their `parent`: a folio mostly needs none. Someone who knows such a node from a
-/// life before finds a key that is no position's, and every leaf locked.
+/// They lie in wide leaves, in nodes that are in no tree and lead one to the next by their
+/// `parent`. Someone who knows such a node from a life before finds a key that is no
+/// position's, and every leaf locked.
 ///
 /// # Invariants
-/// - `last`, the nodes it leads to, the leaves in them and that of `at_hand` are this one's alone.
+/// - `last`, the nodes it leads to and the leaves in them are this one's alone.
 /// - The key of such a node is the first position of its first leaf, with [`STAGED`]. The
 ///   child `n` behind that is null or leads to the leaf, locked, 64 times `n`
 ///   positions on, and its count is the leaf's [`Slots`]. No child is behind the number of
 ///   children.
 pub(crate) struct Staged<'a, H: Host> {
     last: Option<Ref<'a, Node<H>>>,
-    at_hand: Option<Part<'a>>,
 }
 
-/// A staged leaf, and the positions that may have words in it, all of it one leaf's.
-#[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
-    pub(super) leaf: Ref<'a, Wide>,
-    pub(super) first: u64,
-    pub(super) last: u64,
-    /// None of the words is larger.
-    is_small: bool,
-}
-
-impl Part<'_> {
-    /// Puts a word behind all others; false where the position is not of this leaf.
-    #[inline]
-    fn put(&mut self, position: u64, word: Word) -> bool {
-        let here = (self.first ^ position) < FANOUT as u64;
-        if here {
-            self.leaf.get().put(position, word);
-            self.last = position;
-            self.is_small &= is_small(word);
-        }
-        here
-    }
-
-    /// Which eights of slots may have words.
-    pub(super) fn eights(&self) -> RangeInclusive<usize> {
-        let eight = |position: u64| (position & SLOT_MASK) as usize >> 3;
-        eight(self.first)..=eight(self.last)
-    }
-
-    /// A word that a leaf holds which holds all of these.
-    pub(super) fn largest(&self) -> Word {
-        if self.is_small { core::ptr::null_mut() } else { WIDE }
-    }
-}
-
-/// [`Part`]'s positions and whether all words are small, as a node keeps them of a leaf: the first slot in six bits,
-/// the last in six.
+/// Which slots of a staged leaf may hold words, the first in six bits and the last in six, and
+/// whether any of the words is not small.
 #[derive(Clone, Copy)]
 struct Slots(u16);
 
 impl Slots {
     const LAST: u16 = 6;
-    const IS_SMALL: u16 = 1 << 12;
+    const IS_WIDE: u16 = 1 << 12;
 
-    fn of(part: &Part<'_>) -> Self {
-        let small = if part.is_small { Self::IS_SMALL } else { 0 };
-        let slot = |position| (position & SLOT_MASK) as u16;
-        Self(slot(part.first) | slot(part.last) << Self::LAST | small)
+    fn only(slot: u16) -> Self {
+        Self(slot | slot << Self::LAST)
+    }
+
+    /// With one behind the last.
+    fn and(self, slot: u16, word: Word) -> Self {
+        let wide = if is_small(word) { self.0 & Self::IS_WIDE } else { Self::IS_WIDE };
+        Self(self.0 & SLOT_MASK as u16 | slot << Self::LAST | wide)
     }
 
     fn first(self) -> u64 {
@@ -101,20 +70,20 @@ impl Slots {
     }
 
     fn is_small(self) -> bool {
-        self.0 & Self::IS_SMALL != 0
+        self.0 & Self::IS_WIDE == 0
     }
 }
 
 impl<H: Host> Staged<'_, H> {
     pub(crate) const fn new() -> Self {
-        Self { last: None, at_hand: None }
+        Self { last: None }
     }
 }
 
 /// What is done with staged words. All of one [`Staged`] by one index.
 impl<H: Host> Index<H> {
     /// Stages `word`, which is not null, for an entry that lies behind all that have one.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn stage<'a>(
         &'a self,
         staged: &mut Staged<'a, H>,
@@ -123,9 +92,18 @@ impl<H: Host> Index<H> {
         flags: AllocFlags,
     ) -> Result<()> {
         let position = entry.raw();
-        let part = staged.at_hand.as_mut();
-        if part.is_some_and(|part| part.put(position, word)) {
-            return Ok(());
+        // Mostly there is a leaf: what else it takes stands in a function of its own.
+        if let Some(node) = staged.last {
+            let within = within(node, position);
+            // Relaxed: ours alone.
+            let child = Child(node.child(1, within).load(Ordering::Relaxed));
+            if let (Some(leaf), true) = (child.leaf(&self.memory), within < WITHIN_NODE) {
+                let count = node.count(within);
+                let slots = Slots(count.load(Ordering::Relaxed));
+                count.store(slots.and((within & SLOT_MASK) as u16, word).0, Ordering::Relaxed);
+                leaf.swap(within, word);
+                return Ok(());
+            }
         }
         self.stage_first(staged, position, word, flags)
     }
@@ -139,36 +117,16 @@ impl<H: Host> Index<H> {
         word: Word,
         flags: AllocFlags,
     ) -> Result<()> {
-        if let Some(part) = staged.at_hand {
-            self.lay_by(staged, &part, flags)?;
-            staged.at_hand = None;
-        }
-        let leaf = self.memory.take_wide(flags).ok_or(Error::NoMemory)?;
-        leaf.get().put(position, word);
-        let is_small = is_small(word);
-        // INVARIANT: from the pool.
-        staged.at_hand = Some(Part { leaf, first: position, last: position, is_small });
-        Ok(())
-    }
-
-    /// Puts the leaf at hand into a node.
-    fn lay_by<'a>(
-        &'a self,
-        staged: &mut Staged<'a, H>,
-        part: &Part<'a>,
-        flags: AllocFlags,
-    ) -> Result<()> {
-        let known = staged.last.filter(|node| within(*node, part.first) < WITHIN_NODE);
+        let known = staged.last.filter(|node| within(*node, position) < WITHIN_NODE);
         let node = match known {
             Some(node) => node,
-            None => self.begin_node(staged, part.first, flags)?,
+            None => self.begin_node(staged, position, flags)?,
         };
-        let within = within(node, part.first);
-        node.count(within).store(Slots::of(part).0, Ordering::Relaxed);
-        // INVARIANT: of the pool, and locked. Release: as in `begin_node`.
-        let child = Child::locked(Leaf::wide(part.leaf));
-        node.child(1, within).store(child.0, Ordering::Release);
-        node.set_children((within >> FANOUT_BITS).wrapping_add(1) as u16);
+        let within = within(node, position);
+        let leaf = self.begin_leaf(node, within, flags)?;
+        let slot = (within & SLOT_MASK) as u16;
+        node.count(within).store(Slots::only(slot).and(slot, word).0, Ordering::Relaxed);
+        leaf.swap(within, word);
         Ok(())
     }
 
@@ -192,89 +150,112 @@ impl<H: Host> Index<H> {
         Ok(node)
     }
 
-    /// Exchanges the staged words with the index's own: afterwards the index holds what
-    /// was staged, and `staged` what was there; whether that is anything. On an error the index is as before.
     #[inline(never)]
-    pub(crate) fn exchange(&self, staged: &Staged<'_, H>, flags: AllocFlags) -> Result<bool> {
-        // A folio in one leaf that is there, mostly.
-        if let (None, Some(part)) = (staged.last, &staged.at_hand) {
-            let leaf = self.lock_known(part.first);
-            if let Some(replaced) = leaf.and_then(|leaf| leaf.exchange_known(part)) {
-                return Ok(replaced);
-            }
-        }
-        let mut pinned = 0usize;
-        for part in self.parts(staged) {
-            if self.pin_leaf(part.first, part.largest(), flags).is_none() {
-                self.parts(staged).take(pinned).for_each(|part| self.unpin_leaf(part.first));
-                return Err(Error::NoMemory);
-            }
-            pinned = pinned.wrapping_add(1);
-        }
-        // Pinned leaves are there and stay, and get no narrower: nothing fails from here on.
-        let mut replaced = false;
-        for part in self.parts(staged) {
-            replaced |= self.find(part.first).is_some_and(|leaf| leaf.exchange_pinned(&part));
-        }
-        Ok(replaced)
+    fn begin_leaf<'a>(
+        &'a self,
+        node: Ref<'a, Node<H>>,
+        within: u64,
+        flags: AllocFlags,
+    ) -> Result<Leaf<'a>> {
+        let leaf = self.memory.take_leaf(WIDE, flags).ok_or(Error::NoMemory)?;
+        // INVARIANT: of the pool, and locked. Release: as in `begin_node`.
+        node.child(1, within).store(Child::locked(leaf).0, Ordering::Release);
+        node.set_children((within >> FANOUT_BITS).wrapping_add(1) as u16);
+        Ok(leaf)
     }
 
-    /// Ends the staging: hands every word that is staged now, and is not small, to `each`; `empty` if none is.
+    /// Exchanges the staged words with the index's own: afterwards the index holds what
+    /// was staged, and `staged` what was there. On an error the index is as before.
     #[inline(never)]
-    pub(crate) fn end_staging(
-        &self,
-        staged: Staged<'_, H>,
-        empty: bool,
-        mut each: impl FnMut(Word),
-    ) {
-        if !empty {
-            self.parts(&staged).for_each(|part| part.leaf.get().empty(part.eights(), &mut each));
-        }
-        if let Some(part) = staged.at_hand {
-            // SAFETY: from the leaves' pool, in no tree, and empty.
-            unsafe { self.memory.give_leaf(Leaf::wide(part.leaf)) };
-        }
+    pub(crate) fn exchange(&self, staged: &Staged<'_, H>, flags: AllocFlags) -> Result<()> {
         let mut next = staged.last;
         while let Some(node) = next {
+            for number in 0..node.children() {
+                if self.pin_part(node, number, flags).is_none() {
+                    self.unpin_before(staged, node, number);
+                    return Err(Error::NoMemory);
+                }
+            }
             next = self.before(node);
-            self.end_node(node);
         }
+        // Pinned leaves are there and stay: nothing fails from here on.
+        let mut next = staged.last;
+        while let Some(node) = next {
+            (0..node.children()).for_each(|number| self.exchange_part(node, number));
+            next = self.before(node);
+        }
+        Ok(())
     }
 
+    /// Sees to it that the index has a leaf that holds what is staged in a node's child, and
+    /// pins it; `None` where there is no memory.
+    fn pin_part(&self, node: Ref<'_, Node<H>>, number: u16, flags: AllocFlags) -> Option<()> {
+        let Some(part) = self.part(node, number) else { return Some(()) };
+        let word = if part.is_small { core::ptr::null_mut() } else { WIDE };
+        self.with_room(part.first, word, Then::Pin, flags).map(drop)
+    }
+
+    /// Takes pins back, in the order in which they were given, but for those from one on.
     #[cold]
     #[inline(never)]
-    fn end_node(&self, node: Ref<'_, Node<H>>) {
-        for number in 0..node.children() {
-            if let Some(part) = self.part(node, number) {
-                node.child(1, first_within(number)).store(core::ptr::null_mut(), Ordering::Release);
-                // SAFETY: from the leaves' pool, in no tree, and empty.
-                unsafe { self.memory.give_leaf(Leaf::wide(part.leaf)) };
+    fn unpin_before(&self, staged: &Staged<'_, H>, end: Ref<'_, Node<H>>, end_number: u16) {
+        let mut next = staged.last;
+        while let Some(node) = next {
+            for number in 0..node.children() {
+                if node.as_ptr() == end.as_ptr() && number == end_number {
+                    return;
+                }
+                if let Some(part) = self.part(node, number) {
+                    self.unpin_leaf(part.first);
+                }
             }
+            next = self.before(node);
         }
-        node.set_children(0);
-        node.key.store(NO_KEY, Ordering::Release);
-        node.bump_version();
-        // SAFETY: from the nodes' pool, in no tree, and without a child.
-        unsafe { self.memory.nodes.give(self.host(), node.as_ptr()) };
     }
 
-    /// The staged leaves.
-    fn parts<'a>(&'a self, staged: &Staged<'a, H>) -> impl Iterator<Item = Part<'a>> {
-        let (mut node, mut number, mut at_hand) = (staged.last, 0, staged.at_hand);
-        core::iter::from_fn(move || {
-            while let Some(here) = node {
-                if number == here.children() {
-                    (node, number) = (self.before(here), 0);
-                    continue;
-                }
-                let part = self.part(here, number);
-                number = number.wrapping_add(1);
-                if part.is_some() {
-                    return part;
-                }
+    #[inline(never)]
+    fn exchange_part(&self, node: Ref<'_, Node<H>>, number: u16) {
+        let Some(part) = self.part(node, number) else { return };
+        let Some(mut leaf) = self.find(part.first) else { return };
+        for position in part.first..=part.last {
+            let word = part.leaf.load(position, Ordering::Relaxed);
+            if word.is_null() {
+                continue;
             }
-            at_hand.take()
-        })
+            // The index's leaf was made to hold it, and gets no narrower while it is pinned.
+            if let Ok(old) = leaf.replace(position, word) {
+                part.leaf.swap(position, old);
+            }
+        }
+        leaf.unpin();
+    }
+
+    /// Ends the staging: hands every word that is staged now, and is not small, to `each`.
+    #[inline(never)]
+    pub(crate) fn end_staging(&self, staged: Staged<'_, H>, mut each: impl FnMut(Word)) {
+        let mut next = staged.last;
+        while let Some(node) = next {
+            for number in 0..node.children() {
+                let Some(Part { leaf, first, last, .. }) = self.part(node, number) else {
+                    continue;
+                };
+                for position in first..=last {
+                    let word = leaf.swap(position, core::ptr::null_mut());
+                    if !is_small(word) {
+                        each(word);
+                    }
+                }
+                node.child(1, first_within(number)).store(core::ptr::null_mut(), Ordering::Release);
+                // SAFETY: from the leaves' pool, in no tree, and empty.
+                unsafe { self.memory.give_leaf(leaf) };
+            }
+            next = self.before(node);
+            node.set_children(0);
+            node.key.store(NO_KEY, Ordering::Release);
+            node.bump_version();
+            // SAFETY: from the nodes' pool, in no tree, and without a child.
+            unsafe { self.memory.nodes.give(self.host(), node.as_ptr()) };
+        }
     }
 
     /// The node that was begun before another.
@@ -286,12 +267,19 @@ impl<H: Host> Index<H> {
     fn part<'a>(&'a self, node: Ref<'a, Node<H>>, number: u16) -> Option<Part<'a>> {
         let at = first_within(number);
         let leaf = Child(node.child(1, at).load(Ordering::Relaxed)).leaf(&self.memory)?;
-        let Kind::Wide(leaf) = leaf.kind() else { return None };
         let slots = Slots(node.count(at).load(Ordering::Relaxed));
         let at = first_of(node).wrapping_add(at);
         let (first, last) = (at | slots.first(), at | slots.last());
         Some(Part { leaf, first, last, is_small: slots.is_small() })
     }
+}
+
+/// A staged leaf, and the positions that may have words in it.
+struct Part<'a> {
+    leaf: Leaf<'a>,
+    first: u64,
+    last: u64,
+    is_small: bool,
 }
 
 /// How far behind its node's first position child `number` begins.

@@ -224,7 +224,7 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
         let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
         host.fail_after(-1);
         let mut released = Vec::new();
-        index.end_staging(staged, result == Ok(false), |word| released.push(word.addr()));
+        index.end_staging(staged, |word| released.push(word.addr()));
         let saved =
             |offset: u64| result.is_ok() && (30..330).contains(&offset) && (offset - 30) % 5 != 0;
         for offset in 0..400u64 {
@@ -282,10 +282,9 @@ fn tag_10_staged_words_of_any_size_with_gaps_agree_with_a_map() {
         let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
         host.fail_after(-1);
         let mut let_go = Vec::new();
-        index.end_staging(staged, result == Ok(false), |word| let_go.push(word.addr()));
+        index.end_staging(staged, |word| let_go.push(word.addr()));
         let replaced: Vec<_> = new.keys().filter_map(|offset| model.get(offset)).copied().collect();
-        if let Ok(any) = result {
-            assert!(any || replaced.is_empty(), "round {round}");
+        if result.is_ok() {
             let_go.sort_unstable();
             let mut replaced: Vec<_> = replaced.into_iter().filter(|word| *word > 255).collect();
             replaced.sort_unstable();

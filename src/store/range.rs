@@ -31,7 +31,9 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if range.len() > 1 {
             return self.save_staged(range, page, flags);
         }
-        page(0).map_or(Ok(()), |tags| self.save(range.first(), &tags, flags))
+        let Some(tags) = page(0) else { return Ok(()) };
+        let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
+        self.insert_apart(range.first(), record.into_word(), flags)
     }
 
     #[inline]
@@ -53,8 +55,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         }
         let result = result.and_then(|()| self.index.exchange(&staged, flags));
         // What was replaced, or, after an error, what was staged.
-        self.index.end_staging(staged, result == Ok(false), |word| self.release(word));
-        result.map(drop)
+        self.index.end_staging(staged, |word| self.release(word));
+        result
     }
 
     /// A record of the tags of a page, the encoder's stack given back.

@@ -16,6 +16,8 @@ macro_rules! distinct {
 }
 
 /// Calls for folios of so many pages, of a store.
+// As it stands: what lies in such attributes moves to the right each time it is formatted.
+#[rustfmt::skip]
 macro_rules! folios {
     ($module:ident: $store:ty, $folios:ident: $nr:literal) => {
         mod $folios {

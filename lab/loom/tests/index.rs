@@ -191,27 +191,6 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
-fn tag_13_a_wide_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
-    with_preemptions(
-        2,
-        |store| {
-            save(store, entry(1, 0), &PAYLOAD);
-            save(store, entry(1, 0), &INLINE);
-        },
-        [
-            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
-            |store| {
-                store.invalidate(entry(1, 0));
-                // What makes it a wide one again.
-                save(store, entry(2, 1), &PAYLOAD);
-                save(store, entry(2, 0), &OTHER);
-            },
-        ],
-        |store| assert_eq!(restored(store, entry(1, 0)), None),
-    );
-}
-
-#[test]
 fn tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else() {
     // The node stays, for another leaf.
     with_preemptions(
@@ -484,65 +463,20 @@ fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
         1,
         |store| {
             // A wide leaf, as those that words are staged in.
-            save(store, entry(1, 63), &PAYLOAD);
-            save(store, entry(1, 63), &INLINE);
+            save(store, entry(1, 0), &PAYLOAD);
+            save(store, entry(1, 0), &INLINE);
         },
         [
-            |store| assert!(restored(store, entry(1, 63)).is_none_or(|tags| tags == INLINE)),
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
             |store| {
-                store.invalidate(entry(1, 63));
-                // In two leaves: the first is laid by in a node.
-                let range = EntryRange::new(entry(2, 63), 2).unwrap();
+                store.invalidate(entry(1, 0));
+                let range = EntryRange::new(entry(2, 0), 2).unwrap();
                 store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
             },
         ],
         |store| {
-            assert_eq!(restored(store, entry(1, 63)), None);
-            assert_eq!(restored(store, entry(2, 64)), Some(OTHER));
-        },
-    );
-}
-
-/// A folio of `tags` comes to the leaf in which a record of the same kind is looked for.
-fn a_folio_comes_to_a_leaf_used_again(before: fn(&Store), folio: fn(&Store)) {
-    with_preemptions(
-        2,
-        before,
-        [|store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)), folio],
-        |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert_eq!(restored(store, entry(2, 1)), Some(OTHER));
-        },
-    );
-}
-
-#[test]
-fn tag_13_a_folio_in_a_narrow_leaf_used_again_shows_a_reader_nothing_else() {
-    a_folio_comes_to_a_leaf_used_again(
-        |store| save(store, entry(1, 0), &INLINE),
-        |store| {
-            store.invalidate(entry(1, 0));
-            let range = EntryRange::new(entry(2, 0), 2).unwrap();
-            store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
-        },
-    );
-}
-
-#[test]
-fn tag_13_a_folio_in_a_wide_leaf_used_again_shows_a_reader_nothing_else() {
-    a_folio_comes_to_a_leaf_used_again(
-        |store| {
-            save(store, entry(1, 0), &PAYLOAD);
-            save(store, entry(1, 0), &INLINE);
-            save(store, entry(3, 0), &PAYLOAD);
-        },
-        |store| {
-            store.invalidate(entry(1, 0));
-            // The folio is staged in this one's leaf, and comes to the other.
-            store.invalidate(entry(3, 0));
-            let range = EntryRange::new(entry(2, 0), 3).unwrap();
-            let page = |i| Some(if i == 2 { PAYLOAD } else { OTHER });
-            store.save_range(range, page, AllocFlags::MAY_SLEEP).unwrap();
         },
     );
 }

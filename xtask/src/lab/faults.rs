@@ -64,12 +64,6 @@ const LEAVES: [&str; 2] =
     ["index", "tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else"];
 const STAGED: [&str; 2] =
     ["index", "tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys"];
-const NARROW_FOLIO: [&str; 2] =
-    ["index", "tag_13_a_folio_in_a_narrow_leaf_used_again_shows_a_reader_nothing_else"];
-const WIDE_FOLIO: [&str; 2] =
-    ["index", "tag_13_a_folio_in_a_wide_leaf_used_again_shows_a_reader_nothing_else"];
-const WIDE_LEAF: [&str; 2] =
-    ["index", "tag_13_a_wide_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 const SINKS_AND_ENDS: [&str; 2] =
     ["index", "tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it"];
 const USED_AGAIN: [&str; 2] =
@@ -328,32 +322,11 @@ const FAULTS: &[Fault] = &[
         model: LEAVES,
     },
     Fault {
-        name: "a word staged without Release",
-        file: "src/index/leaf.rs",
-        from: "choose(&self.slots, position).store(word, Ordering::Release);",
-        to: "choose(&self.slots, position).store(word, Ordering::Relaxed);",
-        model: STAGED,
-    },
-    Fault {
-        name: "a folio's words put into a narrow leaf without Release",
-        file: "src/index/leaf.rs",
-        from: "theirs.store(core::ptr::without_provenance_mut(new), Ordering::Release);",
-        to: "theirs.store(core::ptr::without_provenance_mut(new), Ordering::Relaxed);",
-        model: NARROW_FOLIO,
-    },
-    Fault {
-        name: "a folio's words put into a wide leaf without Release",
-        file: "src/index/leaf.rs",
-        from: "theirs.store(word, Ordering::Release);",
-        to: "theirs.store(word, Ordering::Relaxed);",
-        model: WIDE_FOLIO,
-    },
-    Fault {
         name: "a word put into a wide leaf without Release",
         file: "src/index/leaf.rs",
         from: "        slot.store(word, Ordering::Release);\n        old",
         to: "        slot.store(word, Ordering::Relaxed);\n        old",
-        model: WIDE_LEAF,
+        model: STAGED,
     },
     Fault {
         name: "a leaf that widens put in its place without Release",
