@@ -64,6 +64,7 @@ const LEAVES: [&str; 2] =
     ["index", "tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else"];
 const STAGED: [&str; 2] =
     ["index", "tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys"];
+const REPLACED: [&str; 2] = ["index", "tag_13_restore_beside_a_replacement_finds_one_of_the_two"];
 const SINKS_AND_ENDS: [&str; 2] =
     ["index", "tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it"];
 const USED_AGAIN: [&str; 2] =
@@ -327,6 +328,13 @@ const FAULTS: &[Fault] = &[
         from: "        slot.store(word, Ordering::Release);\n        old",
         to: "        slot.store(word, Ordering::Relaxed);\n        old",
         model: STAGED,
+    },
+    Fault {
+        name: "a payload is given up where others have its leaf",
+        file: "src/store.rs",
+        from: "            None => self.restore_locked(entry, tags),",
+        to: "            None => false,",
+        model: REPLACED,
     },
     Fault {
         name: "a leaf that widens put in its place without Release",
