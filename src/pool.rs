@@ -169,13 +169,13 @@ impl<H: Host> Reserve<H> {
         self.0.lock(host).pop()
     }
 
-    /// Sets the number of blocks: `make` gives one more, `unmake` takes one that is too
-    /// many. On an error the reserve is as before.
+    /// Sees to it that there are as many blocks as are wanted, or more: `make` gives one more, `unmake`
+    /// takes one back. On an error the reserve is as before.
     ///
     /// # Safety
     /// `make` hands over ownership of what it returns, which is aligned to and at least a
     /// pointer in size.
-    pub(crate) unsafe fn set(
+    pub(crate) unsafe fn raise(
         &self,
         host: &H,
         wanted: usize,
@@ -198,13 +198,17 @@ impl<H: Host> Reserve<H> {
                 Err(_) => unmake(block),
             }
         }
-        while result.is_ok() {
+        result
+    }
+
+    /// Hands blocks to `unmake` until there are no more than are wanted.
+    pub(crate) fn lower(&self, host: &H, wanted: usize, mut unmake: impl FnMut(NonNull<u8>)) {
+        loop {
             // Bound on its own: the lock must not be held across `unmake`.
             let surplus = self.0.lock(host).pop_above(wanted);
-            let Some(block) = surplus else { break };
+            let Some(block) = surplus else { return };
             unmake(block);
         }
-        result
     }
 }
 
@@ -317,15 +321,21 @@ impl<H: Host, T: Pooled> Pool<H, T> {
         unsafe { self.free.lock(host).push(object.cast()) };
     }
 
-    /// Sets the number of objects kept for when the host has no memory. On an error the
-    /// reserve is as before. May sleep.
-    pub(crate) fn set_reserve(&self, host: &H, wanted: usize) -> Result<()> {
+    /// Sees to it that as many objects as are wanted, or more, are kept for when the host has no
+    /// memory. On an error the reserve is as before. May sleep.
+    pub(crate) fn raise_reserve(&self, host: &H, wanted: usize) -> Result<()> {
         let make = || self.new_object(host, AllocFlags::MAY_SLEEP).map(NonNull::cast);
         // Straight back to the host: what is in the reserve came straight from there, was
         // in no tree yet, and no reader knows of it.
         let unmake = |block| self.return_to_host(host, block);
         // SAFETY: `new_object` hands over a `T`, which begins with a word.
-        unsafe { self.reserve.set(host, wanted, make, unmake) }
+        unsafe { self.reserve.raise(host, wanted, make, unmake) }
+    }
+
+    /// Gives back those of the reserve that are more than are wanted.
+    pub(crate) fn lower_reserve(&self, host: &H, wanted: usize) {
+        // As above: no reader knows of them.
+        self.reserve.lower(host, wanted, |block| self.return_to_host(host, block));
     }
 
     /// Objects in the reserve.

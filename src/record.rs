@@ -392,18 +392,20 @@ impl<H: Host, P: PageSize> Records<H, P> {
         Dropping::new(self, host)
     }
 
-    /// Sets the number of raw payloads kept for when the host has no memory. On an error
-    /// the reserve is as before. May sleep.
-    pub(crate) fn set_reserve(&self, host: &H, wanted: usize) -> Result<()> {
+    /// Sees to it that as many raw payloads as are wanted, or more, are kept for when the host has no
+    /// memory. On an error the reserve is as before. May sleep.
+    pub(crate) fn raise_reserve(&self, host: &H, wanted: usize) -> Result<()> {
         let make = || host.alloc(Self::RAW_LAYOUT, AllocFlags::MAY_SLEEP);
-        // SAFETY: from `make`, or from an earlier one; never anyone else's.
+        // SAFETY: from `make`; never anyone else's.
         let unmake = |block| unsafe { host.free(block, Self::RAW_LAYOUT) };
         // SAFETY: the host's memory is the caller's; its layout is that of words.
-        unsafe { self.reserve.set(host, wanted, make, unmake) }
+        unsafe { self.reserve.raise(host, wanted, make, unmake) }
     }
 
-    pub(crate) fn reserved(&self, host: &H) -> usize {
-        self.reserve.len(host)
+    /// Gives back those of the reserve that are more than are wanted.
+    pub(crate) fn lower_reserve(&self, host: &H, wanted: usize) {
+        // SAFETY: in the reserve are payloads of the host, which `raise_reserve` put there.
+        self.reserve.lower(host, wanted, |block| unsafe { host.free(block, Self::RAW_LAYOUT) });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
-    index::{Index, Lead, LeafGuard, Seen, Word},
+    index::{Index, Lead, LeafGuard, Reserved, Seen, Word},
     record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
@@ -356,12 +356,15 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// # Contexts
     /// May sleep.
     pub fn reserve(&self, nr: usize) -> Result<()> {
-        let before = self.records.reserved(self.host());
-        self.index.set_reserve(nr)?;
-        self.records.set_reserve(self.host(), nr).inspect_err(|_| {
-            // Lowers it again, which allocates nothing.
-            let _ = self.index.set_reserve(before);
-        })
+        let (before, wanted) = (self.index.reserved(), Reserved::for_insertions(nr));
+        // First all that may fail: to lower what was raised cannot.
+        self.index.raise_reserve(wanted)?;
+        self.records
+            .raise_reserve(self.host(), nr)
+            .inspect_err(|_| self.index.lower_reserve(before))?;
+        self.index.lower_reserve(wanted);
+        self.records.lower_reserve(self.host(), nr);
+        Ok(())
     }
 
     /// What the store holds. Walks all of it.

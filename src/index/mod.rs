@@ -83,6 +83,27 @@ pub(crate) enum Seen<'a, H: Host> {
 /// grows by.
 const PATH_MAX: usize = 2 * LEVEL_MAX as usize;
 
+/// Leaves and nodes in reserve.
+#[derive(Clone, Copy)]
+pub(crate) struct Reserved {
+    leaves: usize,
+    nodes: usize,
+}
+
+impl Reserved {
+    /// What `nr` insertions within one aligned run may need.
+    pub(crate) fn for_insertions(nr: usize) -> Self {
+        if nr == 0 {
+            return Self { leaves: 0, nodes: 0 };
+        }
+        // Wide leaves hold everything. A range is staged in a tree of its own first, so twice: one leaf for each 64
+        // entries begun, the nodes above them, and a path to the top with its growth.
+        let leaves = nr.div_ceil(FANOUT).saturating_add(1);
+        let nodes = leaves.div_ceil(FANOUT - 1).saturating_add(PATH_MAX);
+        Self { leaves: leaves.saturating_mul(2), nodes: nodes.saturating_mul(2) }
+    }
+}
+
 /// Words taken off a leaf in one go, to be let go of once it is unlocked.
 const BATCH: usize = 2;
 
@@ -376,26 +397,25 @@ impl<H: Host> Index<H> {
         }
     }
 
-    /// Sees to it that `nr` later insertions within one aligned run find leaves and nodes
-    /// when the host has none. Zero gives the reserve back.
-    pub(crate) fn set_reserve(&self, nr: usize) -> Result<()> {
+    /// Leaves and nodes that are kept for when the host has none.
+    pub(crate) fn reserved(&self) -> Reserved {
         let Memory { host, nodes, wides, .. } = &self.memory;
-        // Wide leaves hold everything. A range is staged in a tree of its own first, so twice: one leaf for each 64
-        // entries begun, the nodes above them, and a path to the top with its growth.
-        let (leaf_count, node_count) = if nr == 0 {
-            (0, 0)
-        } else {
-            let leaf_count = nr.div_ceil(FANOUT).saturating_add(1);
-            let node_count = leaf_count.div_ceil(FANOUT - 1).saturating_add(PATH_MAX);
-            (leaf_count.saturating_mul(2), node_count.saturating_mul(2))
-        };
+        Reserved { leaves: wides.reserved(host), nodes: nodes.reserved(host) }
+    }
+
+    /// Sees to it that as many are kept as are wanted, or more. On an error they are as before.
+    pub(crate) fn raise_reserve(&self, wanted: Reserved) -> Result<()> {
+        let Memory { host, nodes, wides, .. } = &self.memory;
         let before = wides.reserved(host);
-        wides.set_reserve(host, leaf_count)?;
-        nodes.set_reserve(host, node_count).inspect_err(|_| {
-            // Lowering a reserve allocates nothing; raising it back to what it was is not
-            // needed, since it was not lowered if the nodes' was to be raised.
-            let _ = wides.set_reserve(host, before);
-        })
+        wides.raise_reserve(host, wanted.leaves)?;
+        nodes.raise_reserve(host, wanted.nodes).inspect_err(|_| wides.lower_reserve(host, before))
+    }
+
+    /// Gives back those that are more than are wanted.
+    pub(crate) fn lower_reserve(&self, wanted: Reserved) {
+        let Memory { host, nodes, wides, .. } = &self.memory;
+        wides.lower_reserve(host, wanted.leaves);
+        nodes.lower_reserve(host, wanted.nodes);
     }
 
     /// Bytes held from the host: for leaves and nodes in use or pooled, and in reserve.

@@ -197,6 +197,39 @@ fn tag_3_a_reserve_keeps_saves_going_without_memory() {
 }
 
 #[test]
+fn tag_3_a_reserve_that_cannot_be_had_is_as_before() {
+    // Saves have used payloads of it and no leaves, or nodes and leaves and no payload.
+    for payloads in [true, false] {
+        for wanted in [50, 500, 2000] {
+            for fail in 0..80 {
+                let host = TestHost::new();
+                let store = TagStore::<_, Page4K>::new(host.clone());
+                store.reserve(1000).unwrap();
+                host.fail_after(0);
+                for i in 0..60 {
+                    let (at, content) = if payloads { (0, 2) } else { (i << 40, 0) };
+                    let saved =
+                        store.save(entry(0, at), &tags::<Page4K>(content), AllocFlags::empty());
+                    assert!(saved.is_ok() || !payloads);
+                    store.invalidate(entry(0, at));
+                }
+                let before = store.stats().reserved_bytes;
+                host.fail_after(fail);
+                let result = store.reserve(wanted);
+                host.fail_after(-1);
+                if result.is_err() {
+                    assert_eq!(store.stats().reserved_bytes, before, "{wanted} after {fail}");
+                }
+                store.reserve(wanted).unwrap();
+                let fresh = TagStore::<_, Page4K>::new(TestHost::new());
+                fresh.reserve(wanted).unwrap();
+                assert_eq!(store.stats().reserved_bytes, fresh.stats().reserved_bytes);
+            }
+        }
+    }
+}
+
+#[test]
 fn next_visits_every_record_of_every_type_in_order() {
     let store = TagStore::<_, Page4K>::new(TestHost::new());
     let last = crate::entry::OFFSET_MAX;
