@@ -182,11 +182,11 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        let mut few = Few::new();
-        match few.choose::<P>(source)? {
+        let mut place = None;
+        match Few::choose::<P>(source, &mut place)? {
             Short::Inline(code) => Some(inline_record(code)),
-            Short::List(len) => {
-                let (payload, size) = self.slabs.alloc(host, len, flags)?;
+            Short::List(few) => {
+                let (payload, size) = self.slabs.alloc(host, few.list_len(), flags)?;
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
                 few.write_list(unsafe { bytes_mut(payload, size) });
                 Some(Record(payload.map_addr(|a| a | SLAB)))

@@ -38,10 +38,10 @@ pub(crate) struct Few {
 }
 
 /// How a page of few runs is kept.
-pub(crate) enum Short {
+pub(crate) enum Short<'a> {
     Inline(InlineCode),
-    /// A list ([`super::block`]) of so many bytes.
-    List(usize),
+    /// As a list ([`super::block`]).
+    List(&'a mut Few),
     /// As they are: too little would be saved.
     Raw,
 }
@@ -60,7 +60,7 @@ enum Reach {
 impl Few {
     /// Nothing read yet.
     #[inline(always)]
-    pub(crate) const fn new() -> Self {
+    const fn new() -> Self {
         Self { bytes: [0; ROOM], tags: 0, len: 0 }
     }
 
@@ -179,16 +179,15 @@ fn alternate(tags: u128) -> bool {
     tags & EVERY_OTHER == 0 || tags >> 4 & EVERY_OTHER == 0
 }
 
-/// What a short look tells of a page.
 impl Few {
     /// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
     /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
-    /// tag 0, or a page of several blocks.
+    /// tag 0, or a page of several blocks. The runs come to `place`, where it takes more than a look at the first word.
     #[inline(always)]
-    pub(crate) fn choose<P: PageSize>(
-        &mut self,
+    pub(crate) fn choose<'a, P: PageSize>(
         source: &(impl TagSource + ?Sized),
-    ) -> Option<Short> {
+        place: &'a mut Option<Self>,
+    ) -> Option<Short<'a>> {
         let (mut index, mut word) = (0usize, source.word(0));
         let tag = word & 15;
         // Of one tag: passed over quickly.
@@ -211,28 +210,33 @@ impl Few {
                 return None;
             }
         }
-        let reach = self.read::<P>(source, tag, index, word);
+        let few = place.insert(Self::new());
+        let reach = few.read::<P>(source, tag, index, word);
         let all = reach == Reach::All;
         if all {
-            if let Some(code) = inline::pack::<P>(self) {
+            if let Some(code) = inline::pack::<P>(few) {
                 return Some(Short::Inline(code));
             }
         }
         // Of more than that it has been looked at.
-        let alternates = self.len <= ALTERNATING && self.alternates();
+        let alternates = few.len <= ALTERNATING && few.alternates();
         if P::SHIFT != 12 || reach == Reach::Others || alternates {
             return None;
         }
-        if (self.len > UNORDERED || !all) && !self.is_irregular() {
+        if (few.len > UNORDERED || !all) && !few.is_irregular() {
             return None;
         }
-        // A nibble for each run.
-        let tags = self.len.wrapping_add(2) >> 1;
-        let len = self.len.wrapping_add(tags).wrapping_add(HEAD);
-        Some(if all { Short::List(len) } else { Short::Raw })
+        Some(if all { Short::List(few) } else { Short::Raw })
     }
 
-    /// Writes as much of [`Short::List`] as fits `out`, and zeroes behind it, so far as three bytes.
+    /// Bytes as a list.
+    pub(crate) fn list_len(&self) -> usize {
+        // A nibble for each run.
+        let tags = self.len.wrapping_add(2) >> 1;
+        self.len.wrapping_add(tags).wrapping_add(HEAD)
+    }
+
+    /// Writes as much of the list as fits `out`, and zeroes behind it, so far as three bytes.
     #[inline(always)]
     pub(crate) fn write_list(&mut self, out: &mut [u8]) {
         // In one piece first, where each byte has its place: no length is looked at but once.

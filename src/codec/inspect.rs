@@ -18,7 +18,8 @@ pub struct Choice {
 /// How the tags of a 4 KiB page are encoded, and could be.
 #[must_use]
 pub fn inspect(tags: &[u64; 16]) -> Choice {
-    let short = Few::new().choose::<Page4K>(tags);
+    let mut place = None;
+    let short = Few::choose::<Page4K>(tags, &mut place);
     let (one, inline) = match short {
         Some(Short::Inline(code)) => ((code.bits() < 16).then_some(0), Some(0)),
         _ => (None, None),

@@ -32,8 +32,8 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
         }
         Form::Raw => vec![0; P::TAG_BYTES],
     };
-    let mut few = Few::new();
-    let bytes = match few.choose::<P>(words) {
+    let mut place = None;
+    let bytes = match Few::choose::<P>(words, &mut place) {
         Some(Short::Inline(code)) => {
             out.fill(!0);
             decode_inline::<P>(code, out.as_mut_slice());
@@ -41,7 +41,8 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
             0
         }
         // What the long way round would have made of it.
-        Some(Short::List(len)) => {
+        Some(Short::List(few)) => {
+            let len = few.list_len();
             let mut bytes = vec![0xa5; len + 3];
             few.write_list(&mut bytes);
             assert_eq!(bytes[len..], [0; 3]);

@@ -49,8 +49,8 @@ fn write_short<P: PageSize>(
     first: &mut u8,
     rest: &mut [u8],
 ) -> core::result::Result<Option<usize>, Long> {
-    let mut few = Few::new();
-    let written = match few.choose::<P>(source) {
+    let mut place = None;
+    let written = match Few::choose::<P>(source, &mut place) {
         Some(Short::Inline(code)) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             Some(0)
@@ -62,8 +62,9 @@ fn write_short<P: PageSize>(
                 size_of::<u64>()
             })
         }
-        Some(Short::List(len)) => {
+        Some(Short::List(few)) => {
             *first = BLOCKS;
+            let len = few.list_len();
             rest.get_mut(..len).map(|bytes| {
                 few.write_list(bytes);
                 len
