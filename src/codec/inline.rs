@@ -70,10 +70,20 @@ pub(super) fn pack<P: PageSize>(few: &Few) -> Option<InlineCode> {
 /// Mode 0.
 #[inline(always)]
 fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
+    let first = few.tags as u64 & 15;
+    let (mut starts, mut deltas) = (few.starts(), few.deltas());
+    if P::SHIFT == 12 {
+        // Four bytes, and four nibbles, each twelve bits from the next: by pairs first.
+        let starts = starts & 0xffff | (starts & 0xffff_0000) << 8;
+        let starts = starts & 0xff00_00ff | (starts & 0xff_0000_ff00) << 4;
+        let deltas = deltas & 0xffff;
+        let deltas = (deltas | deltas << 16) & 0xff00_00ff;
+        let deltas = (deltas | deltas << 8) & 0xf0_0f00_f00f;
+        return InlineCode::from_bits(first | starts << 4 | deltas << 12);
+    }
     let bits = number_bits::<P>();
     let start_bits = bits.next_multiple_of(8);
-    let (mut starts, mut deltas) = (few.starts(), few.deltas());
-    let mut code = few.tags as u64 & 15;
+    let mut code = first;
     let mut shift = 4;
     for _ in 0..boundaries::<P>() {
         let granule = starts & !(u64::MAX << start_bits);
