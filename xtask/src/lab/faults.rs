@@ -467,8 +467,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a payload read without its leaf's lock",
         file: "src/store.rs",
-        from: "self.restore_locked(entry, tags)\n        }",
-        to: "self.read(word, tags)\n        }",
+        from: "self.restore_led(entry, tags, lead)\n        }",
+        to: "{ let _ = lead; self.read(word, tags) }\n        }",
         model: ["index", "tag_13_restore_beside_invalidate_finds_all_of_it_or_nothing"],
     },
     Fault {
