@@ -33,10 +33,8 @@ use crate::{
 
 const _: () = assert!(usize::BITS == 64, "a slot word is a pointer of 64 bits");
 
-/// What a word's low bits say.
-enum Kind {
-    Inline(InlineCode),
-    Slab(NonNull<u8>),
+/// What memory of the host holds.
+enum Payload {
     Raw(NonNull<u8>),
     Sized(NonNull<u8>),
 }
@@ -46,23 +44,12 @@ const SLAB: usize = 2;
 const RAW: usize = 0;
 const SIZED: usize = 4;
 
-fn kind(word: Word) -> Option<Kind> {
-    if is_inline(word) {
-        return Some(Kind::Inline(InlineCode::from_bits(word.addr() as u64 >> 2)));
-    }
-    if is_of_slab(word) {
-        NonNull::new(object_of(word)).map(Kind::Slab)
-    } else {
-        kind_of_host(word)
-    }
-}
-
-/// The kind of a word that is neither inline nor of the slabs.
-fn kind_of_host(word: Word) -> Option<Kind> {
+/// Of a word that is neither inline nor of the slabs.
+fn payload_of_host(word: Word) -> Option<Payload> {
     if word.addr() & SIZED == RAW {
-        NonNull::new(word).map(Kind::Raw)
+        NonNull::new(word).map(Payload::Raw)
     } else {
-        NonNull::new(word.wrapping_byte_sub(SIZED)).map(Kind::Sized)
+        NonNull::new(word.wrapping_byte_sub(SIZED)).map(Payload::Sized)
     }
 }
 
@@ -72,8 +59,12 @@ fn is_of_slab(word: Word) -> bool {
 }
 
 /// That object.
-fn object_of(word: Word) -> *mut u8 {
-    word.wrapping_byte_sub(SLAB)
+///
+/// # Safety
+/// The word is a record's.
+unsafe fn object_of(word: Word) -> NonNull<u8> {
+    // SAFETY: the record was made of a pointer that is not null, with this bit, which its alignment leaves clear.
+    unsafe { NonNull::new_unchecked(word.wrapping_byte_sub(SLAB)) }
 }
 
 fn inline_record(code: InlineCode) -> Record {
@@ -291,40 +282,43 @@ impl<H: Host, P: PageSize> Records<H, P> {
     // Apart from `read`: each has what it paints on on the stack.
     #[inline(never)]
     pub(crate) fn read_inline(word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
-        let Some(Kind::Inline(code)) = kind(word) else { return false };
-        codec::decode_inline::<P>(code, sink);
-        true
+        if is_inline(word) {
+            codec::decode_inline::<P>(InlineCode::from_bits(word.addr() as u64 >> 2), sink);
+        }
+        is_inline(word)
     }
 
     /// Writes the tags of a record's payload to `sink`; false for one without, or where there is none of ours.
     ///
     /// # Safety
-    /// The payload that `word` refers to, if any, is not freed meanwhile: the lock of the leaf it lies in
-    /// is held.
+    /// `word` is null or that of a record of these, not an inline one, whose payload is not freed meanwhile: the lock of the
+    /// leaf it lies in is held.
     pub(crate) unsafe fn read(&self, word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
-        let Some(kind) = kind(word) else { return false };
         // SAFETY (of all three): live payloads are as large as their kind says, were written
         // before the word was, and are never written again while the word stands.
-        let bytes = match kind {
-            Kind::Inline(_) => return false,
-            Kind::Raw(payload) => {
-                // SAFETY: see above.
-                let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };
-                (0..P::WORDS).for_each(|i| sink.set_word(i, bytes.word(i)));
-                return true;
-            }
-            Kind::Slab(payload) => {
-                // SAFETY: see above.
-                let size = unsafe { Slabs::<H>::size(payload) };
-                // SAFETY: see above.
-                unsafe { bytes(payload, size) }
-            }
-            Kind::Sized(payload) => {
-                // SAFETY: see above.
-                let layout = unsafe { layout_of_sized(payload) };
-                // SAFETY: see above.
-                let bytes = unsafe { bytes(payload, layout.size()) };
-                bytes.get(SIZE_BYTES..).unwrap_or_default()
+        let bytes = if is_of_slab(word) {
+            // SAFETY: null has no such bit.
+            let object = unsafe { object_of(word) };
+            // SAFETY: see above.
+            let size = unsafe { Slabs::<H>::size(object) };
+            // SAFETY: see above.
+            unsafe { bytes(object, size) }
+        } else {
+            match payload_of_host(word) {
+                None => return false,
+                Some(Payload::Raw(payload)) => {
+                    // SAFETY: see above.
+                    let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };
+                    (0..P::WORDS).for_each(|i| sink.set_word(i, bytes.word(i)));
+                    return true;
+                }
+                Some(Payload::Sized(payload)) => {
+                    // SAFETY: see above.
+                    let layout = unsafe { layout_of_sized(payload) };
+                    // SAFETY: see above.
+                    let bytes = unsafe { bytes(payload, layout.size()) };
+                    bytes.get(SIZE_BYTES..).unwrap_or_default()
+                }
             }
         };
         codec::decode_bytes::<P>(bytes, sink, true).is_ok()
@@ -341,10 +335,10 @@ impl<H: Host, P: PageSize> Records<H, P> {
             // SAFETY: the record's word, which is consumed here.
             return unsafe { self.free_of_host(host, word) };
         }
-        if let Some(object) = NonNull::new(object_of(word)) {
-            // SAFETY: a record owns its payload, and it is consumed here.
-            unsafe { self.slabs.free(host, object) };
-        }
+        // SAFETY: the record's word.
+        let object = unsafe { object_of(word) };
+        // SAFETY: a record owns its payload, and it is consumed here.
+        unsafe { self.slabs.free(host, object) };
     }
 
     /// Lets go of a payload that came from the host; of nothing where there is none.
@@ -354,14 +348,14 @@ impl<H: Host, P: PageSize> Records<H, P> {
     // Not inlined, and the rarer kind apart: this way nothing has to be kept on the stack.
     #[inline(never)]
     unsafe fn free_of_host(&self, host: &H, word: Word) {
-        match kind_of_host(word) {
-            None | Some(Kind::Inline(_) | Kind::Slab(_)) => {}
+        match payload_of_host(word) {
+            None => {}
             // SAFETY: a raw payload, which the record owned.
-            Some(Kind::Raw(payload)) => unsafe {
+            Some(Payload::Raw(payload)) => unsafe {
                 self.free_direct(host, payload, Self::RAW_LAYOUT);
             },
             // SAFETY: a payload of this kind, which the record owned.
-            Some(Kind::Sized(payload)) => unsafe { self.free_sized(host, payload) },
+            Some(Payload::Sized(payload)) => unsafe { self.free_sized(host, payload) },
         }
     }
 

@@ -235,7 +235,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             leaf.unlock();
             return Records::<H, P>::read_inline(word, tags);
         }
-        let whole = !word.is_null() && self.read(word, tags);
+        if word.is_null() {
+            leaf.unlock();
+            return false;
+        }
+        let whole = self.read(word, tags);
         leaf.unlock();
         whole
     }

@@ -257,6 +257,10 @@ pub(super) fn encode_raw(
 #[inline(never)]
 pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let first = bytes.first().copied()?;
+    // Of all that is restored, these take least: they are asked for first.
+    if first == LIST {
+        return runs::decode_touching(canvas, bytes);
+    }
     match (first & 0xf0, first & 0x0f) {
         (0, tag) => {
             canvas.change(0, pattern(tag.into()));
@@ -268,7 +272,6 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>
             words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
             NonZero::new(ENCODED_MAX)
         }
-        (LIST, 0) if runs::is_short(bytes) => runs::decode_short(canvas, bytes),
         (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),

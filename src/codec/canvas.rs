@@ -41,8 +41,9 @@ impl Canvas {
             *word ^= here;
         }
         if let Some(next) = self.words.get_mut(index.wrapping_add(1)) {
-            // What differs in a part of this word does so in all of those behind it.
-            *next ^= here ^ pattern;
+            // What differs in a part of this word does so in all of those behind it: the pattern without that part,
+            // and a compiler does not take a difference apart.
+            *next ^= pattern.wrapping_sub(here);
         }
     }
 

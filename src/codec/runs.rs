@@ -118,34 +118,61 @@ pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Optio
     Some(used)
 }
 
-/// True if the tags of a list fit a word.
-pub(super) fn is_short(bytes: &[u8]) -> bool {
-    bytes.get(1).is_some_and(|len| *len < 16)
+/// Runs whose tags are a word.
+const TAGS: usize = 16;
+
+/// Decodes a list that has a tag for each run.
+// Its boundaries may be in any order: so may changes be put down.
+#[inline(never)]
+pub(super) fn decode_touching(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let head = usize::from(*bytes.get(1)?).wrapping_add(2);
+    let tag_bytes = head >> 1;
+    let bytes = bytes.get(..head.wrapping_add(tag_bytes))?;
+    let starts = bytes.get(2..head)?;
+    if starts.len() >= TAGS {
+        return change_many(canvas, bytes, head);
+    }
+    let tags = match bytes.last_chunk() {
+        // They end with the list.
+        Some(last) => u64::from_le_bytes(*last) >> (tag_bytes.wrapping_mul(8).wrapping_neg() & 63),
+        None => bits_at(bytes, head.wrapping_mul(8)),
+    };
+    canvas.change(0, pattern(tags & 15));
+    change_all(canvas, starts, tags);
+    NonZero::new(bytes.len())
 }
 
-/// Decodes a list that [`is_short`] and has a tag for each run.
+/// Puts down the changes of a list, all of these bytes, of more runs than a word has tags; they are behind `head` bytes.
 #[inline(never)]
-pub(super) fn decode_short(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
-    let (&[_, len], rest) = bytes.split_first_chunk()?;
-    let starts = rest.get(..len.into())?;
-    let head = usize::from(len).wrapping_add(2);
-    let end = head.wrapping_add(head >> 1);
-    if end > bytes.len() {
-        return None;
+fn change_many(canvas: &mut Canvas, bytes: &[u8], head: usize) -> Option<NonZero<usize>> {
+    let starts = bytes.get(2..head)?;
+    canvas.change(0, pattern(bits_at(bytes, head.wrapping_mul(8)) & 15));
+    // Whole bytes of tags, of which one more says what the last boundary changes.
+    for (starts, index) in starts.chunks(TAGS - 2).zip(0usize..) {
+        let at = index.wrapping_mul(TAGS / 2 - 1).wrapping_add(head);
+        change_all(canvas, starts, bits_at(bytes, at.wrapping_mul(8)));
     }
-    let tags = bits_at(bytes, head.wrapping_mul(8));
-    let mut deltas = tags ^ tags << 4;
-    canvas.change(0, pattern(deltas & 15));
-    let mut before = 0;
-    for &at in starts {
-        if at <= before {
-            return None;
-        }
-        deltas >>= 4;
+    NonZero::new(bytes.len())
+}
+
+/// Puts down the changes from each of these tags to the next.
+#[inline(always)]
+fn change_all(canvas: &mut Canvas, starts: &[u8], tags: u64) {
+    let mut deltas = tags ^ tags >> 4;
+    let mut change = |at: u8| {
         canvas.change(at.into(), pattern(deltas & 15));
-        before = at;
+        deltas >>= 4;
+    };
+    // By pairs, which takes fewer instructions.
+    let pairs = starts.chunks_exact(2);
+    let last = pairs.remainder();
+    for pair in pairs {
+        if let &[one, other] = pair {
+            change(one);
+            change(other);
+        }
     }
-    NonZero::new(end)
+    last.iter().for_each(|at| change(*at));
 }
 
 #[inline(never)]

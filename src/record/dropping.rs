@@ -1,7 +1,5 @@
 //! Letting go of many records at once.
 
-use core::ptr::NonNull;
-
 use super::{Records, is_of_slab, object_of};
 use crate::{host::Host, index::Word, slab::Dropped, tags::PageSize};
 
@@ -32,8 +30,8 @@ impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
             // SAFETY: the caller's promise; it is not inline.
             return unsafe { self.records.free_of_host(&self.host, word) };
         }
-        // SAFETY: a pointer with a bit that it does not have itself, taken off here.
-        let object = unsafe { NonNull::new_unchecked(object_of(word)) };
+        // SAFETY: a record's word.
+        let object = unsafe { object_of(word) };
         // SAFETY: a record owned it, of these slabs.
         unsafe { self.slabs.push(object) };
     }
