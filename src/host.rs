@@ -91,6 +91,13 @@ pub unsafe trait Host: Clone + Send + Sync {
     /// Wakes all who wait on `word`. Called outside of `enter`/`exit`; must not sleep.
     fn wake(&self, word: &AtomicU32);
 
+    /// A number that callers at the same time do not share, as far as it can be had for next to nothing: the CPU's, or
+    /// the thread's. Memory is handed out so that few numbers meet in it. A number that is another's, or out of
+    /// date, costs nothing but time.
+    fn processor(&self) -> usize {
+        0
+    }
+
     /// Hears of a caller's fault. Must not sleep.
     fn warn(&self, warning: Warning);
 }

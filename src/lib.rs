@@ -67,6 +67,7 @@ pub mod hooks;
 pub mod host;
 mod index;
 pub mod kvm;
+mod lanes;
 pub mod page;
 mod pool;
 mod record;

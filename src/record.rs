@@ -25,9 +25,9 @@ use crate::{
     error::Result,
     host::{AllocFlags, Host},
     index::Word,
+    lanes::Sum,
     pool::Reserve,
     slab::{OBJECT_MAX, Slabs, wipe},
-    sync::{AtomicUsize, Ordering},
     tags::{PageSize, TagSink, TagSource},
 };
 
@@ -108,7 +108,7 @@ const SIZED_STEP: usize = 32;
 pub(crate) struct Records<H: Host, P: PageSize> {
     slabs: Slabs<H>,
     /// Bytes of payloads that came from the host one by one.
-    direct: AtomicUsize,
+    direct: Sum,
     /// Raw payloads kept back for when the host has no memory.
     reserve: Reserve<H>,
     page: PhantomData<P>,
@@ -122,17 +122,12 @@ impl<H: Host, P: PageSize> Records<H, P> {
     };
 
     pub(crate) const fn new() -> Self {
-        Self {
-            slabs: Slabs::new(),
-            direct: AtomicUsize::new(0),
-            reserve: Reserve::new(),
-            page: PhantomData,
-        }
+        Self { slabs: Slabs::new(), direct: Sum::new(), reserve: Reserve::new(), page: PhantomData }
     }
 
     /// Bytes held from the host, the reserve apart.
     pub(crate) fn bytes(&self) -> usize {
-        self.slabs.bytes().saturating_add(self.direct.load(Ordering::Relaxed))
+        self.slabs.bytes().saturating_add(self.direct.get())
     }
 
     /// Bytes held in reserve.
@@ -239,7 +234,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
             return None;
         }
         let payload = host.alloc(layout, flags)?;
-        self.direct.fetch_add(size, Ordering::Relaxed);
+        self.direct.add(host, size);
         // SAFETY: the host gave us this many bytes.
         unsafe { payload.write_bytes(0, size) };
         // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
@@ -256,7 +251,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Option<Record> {
         let layout = Self::RAW_LAYOUT;
         let payload = host.alloc(layout, flags).or_else(|| self.reserve.pop(host))?;
-        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
+        self.direct.add(host, layout.size());
         // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
         // follows initialise it.
         unsafe { payload.write_bytes(0, layout.size()) };
@@ -374,7 +369,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// `payload` came from this host with this layout, and nobody else has it.
     #[inline(always)]
     unsafe fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
-        self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
+        self.direct.sub(host, layout.size());
         // SAFETY: the caller's payload, this large.
         unsafe { wipe(payload, layout.size()) };
         // SAFETY: the caller's promise.

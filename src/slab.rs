@@ -25,6 +25,7 @@ use dropped::Tally;
 
 use crate::{
     host::{AllocFlags, Guard, Host, Lock},
+    lanes::{LANES, OwnLine, lane},
     sync::{AtomicUsize, Ordering},
 };
 
@@ -41,6 +42,11 @@ const COARSE_STEP: usize = 16;
 const FINE_MAX: usize = 128;
 const FINE_CLASSES: usize = (FINE_MAX - OBJECT_MIN) / FINE_STEP + 1;
 const CLASSES: usize = FINE_CLASSES + (OBJECT_MAX - FINE_MAX) / COARSE_STEP;
+
+/// Lists from the classes of one lane to those of the next: with this many none shares a cache line with another
+/// lane's, whatever the size of a lock.
+const LANE: usize = CLASSES.next_multiple_of(8);
+const LISTS: usize = LANES * LANE;
 
 /// The class of objects of `len` bytes, 1 to [`OBJECT_MAX`].
 const fn class_of(len: usize) -> usize {
@@ -65,18 +71,18 @@ const fn class_bytes(class: usize) -> usize {
 ///
 /// # Invariants
 /// - The slab lies at an address aligned to [`SLAB_BYTES`].
-/// - `class` and `words`, an object's size, never change. All cells belong to whoever holds
-///   the lock of that class.
+/// - `list`, which is that of its class in its lane, and `words`, an object's size, never change. All cells belong
+///   to whoever holds the lock of that list.
 /// - The last `fresh` words, whole objects, were never handed out. `free` is the place of an object that was
 ///   given back, 0 for none; the first byte of each of them is the next, in the same way.
 /// - Objects that are not in use are zero but for that byte. Those of `dropped` are in use, by
 ///   whoever dropped the first of them; it is no part of what the lock guards.
-/// - A slab with an object to spare is on its class's list; no other is.
+/// - A slab with an object to spare is on its list; no other is.
 #[repr(C, align(8))]
 struct Slab {
     next: Cell<Option<NonNull<Self>>>,
     previous: Cell<Option<NonNull<Self>>>,
-    class: u8,
+    list: u8,
     words: u8,
     used: Cell<u8>,
     fresh: Cell<u8>,
@@ -85,7 +91,8 @@ struct Slab {
 }
 
 const HEAD: usize = size_of::<Slab>();
-/// Places and counts of words fit a byte, and no object is at place 0.
+/// Places and counts of words fit a byte, as lists do, and no object is at place 0.
+const _: () = assert!(LISTS <= 256);
 const _: () = assert!(SLAB_BYTES / FINE_STEP <= 256 && HEAD > 0 && HEAD % FINE_STEP == 0);
 
 impl Slab {
@@ -107,7 +114,7 @@ impl Slab {
     /// Takes an object out, all zero.
     ///
     /// # Safety
-    /// `slab` is live and not full, and the caller holds its class's lock or is the only
+    /// `slab` is live and not full, and the caller holds its list's lock or is the only
     /// one who knows of it.
     unsafe fn pop(slab: NonNull<Self>) -> NonNull<u8> {
         // SAFETY: `slab` is live, and its cells are the caller's.
@@ -135,7 +142,7 @@ impl Slab {
     ///
     /// # Safety
     /// `object` is one of this live slab's that is in use by nobody but the caller, all
-    /// zero, and the caller holds the class's lock.
+    /// zero, and the caller holds its list's lock.
     unsafe fn push(slab: NonNull<Self>, object: NonNull<u8>) {
         // SAFETY: `slab` is live, and its cells are the caller's.
         let head = unsafe { slab.as_ref() };
@@ -153,7 +160,7 @@ impl Slab {
 struct SlabLinks;
 
 // SAFETY: a slab is pushed when it gets its first spare object and removed when it
-// loses the last, both under the class's lock, so a link is free when acquired.
+// loses the last, both under its list's lock, so a link is free when acquired.
 unsafe impl intrusive_collections::LinkOps for SlabLinks {
     type LinkPtr = NonNull<Slab>;
 
@@ -167,7 +174,7 @@ unsafe impl intrusive_collections::LinkOps for SlabLinks {
 // SAFETY: each getter returns what its setter stored last.
 unsafe impl LinkedListOps for SlabLinks {
     unsafe fn next(&self, slab: NonNull<Slab>) -> Option<NonNull<Slab>> {
-        // SAFETY: slabs on a list are live; the class's lock is held.
+        // SAFETY: slabs on a list are live; its lock is held.
         unsafe { slab.as_ref() }.next.get()
     }
 
@@ -225,7 +232,7 @@ unsafe impl Adapter for SlabAdapter {
     }
 }
 
-/// The slabs of one class that have an object to spare.
+/// The slabs of one class, in one lane, that have an object to spare.
 struct Class(LinkedList<SlabAdapter>);
 
 // SAFETY: a class owns the slabs on its list; nothing in them is tied to a thread.
@@ -246,16 +253,17 @@ impl Class {
 
 /// Objects of 1 to [`OBJECT_MAX`] bytes.
 ///
-/// Locks: one a class, held for a few dozen instructions and never together with
+/// Locks: one a class and lane, held for a few dozen instructions and never together with
 /// another.
 pub(crate) struct Slabs<H: Host> {
-    classes: [Lock<H, Class>; CLASSES],
+    lists: OwnLine<[Lock<H, Class>; LISTS]>,
     held: AtomicUsize,
 }
 
 impl<H: Host> Slabs<H> {
     pub(crate) const fn new() -> Self {
-        Self { classes: [const { Lock::new(Class::new()) }; CLASSES], held: AtomicUsize::new(0) }
+        let lists = OwnLine([const { Lock::new(Class::new()) }; LISTS]);
+        Self { lists, held: AtomicUsize::new(0) }
     }
 
     /// Bytes held from the host.
@@ -274,12 +282,16 @@ impl<H: Host> Slabs<H> {
         flags: AllocFlags,
     ) -> Option<(NonNull<u8>, usize)> {
         let class = class_of(len);
-        let lock = self.classes.get(class)?;
+        if class >= CLASSES {
+            return None;
+        }
+        let list = lane(host).wrapping_mul(LANE).wrapping_add(class);
+        let lock = self.lists.0.get(list)?;
         let bytes = class_bytes(class);
         if let Some(object) = Self::pop_partial(&mut lock.lock(host)) {
             return Some((object, bytes));
         }
-        let slab = self.new_slab(host, class, flags)?;
+        let slab = self.new_slab(host, list, bytes, flags)?;
         // SAFETY: fresh, so not full, and nobody else knows of it.
         let object = unsafe { Slab::pop(slab) };
         // SAFETY: live, and only we know of it.
@@ -301,16 +313,22 @@ impl<H: Host> Slabs<H> {
     }
 
     #[cold]
-    fn new_slab(&self, host: &H, class: usize, flags: AllocFlags) -> Option<NonNull<Slab>> {
+    fn new_slab(
+        &self,
+        host: &H,
+        list: usize,
+        bytes: usize,
+        flags: AllocFlags,
+    ) -> Option<NonNull<Slab>> {
         let slab = host.alloc(Slab::LAYOUT, flags)?;
         let room = (SLAB_BYTES - HEAD) / FINE_STEP;
-        let words = class_bytes(class) / FINE_STEP;
+        let words = bytes / FINE_STEP;
         // None has no words.
         let left_over = room.checked_rem(words).unwrap_or(0);
         let head = Slab {
             next: Cell::new(None),
             previous: Cell::new(None),
-            class: class as u8,
+            list: list as u8,
             words: words as u8,
             used: Cell::new(0),
             fresh: Cell::new(room.saturating_sub(left_over) as u8),
@@ -346,12 +364,12 @@ impl<H: Host> Slabs<H> {
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
         // SAFETY: the caller's object lies in a slab.
         let slab = unsafe { slab_of(object) };
-        // SAFETY: a live object's slab is live; class and size never change.
+        // SAFETY: a live object's slab is live; list and size never change.
         let head = unsafe { slab.as_ref() };
-        let (class, bytes) = (usize::from(head.class), head.object_bytes());
+        let (list, bytes) = (usize::from(head.list), head.object_bytes());
         // SAFETY: the object is the caller's, this many bytes.
         unsafe { wipe(object, bytes) };
-        let Some(lock) = self.classes.get(class) else { return };
+        let Some(lock) = self.lists.0.get(list) else { return };
         let mut list = lock.lock(host);
         let was_full = head.is_full();
         // SAFETY: the object is the caller's, wiped above, and the lock is held.
@@ -366,10 +384,10 @@ impl<H: Host> Slabs<H> {
         unsafe { self.retire(host, list, slab, was_full) };
     }
 
-    /// Gives a slab back to the host, and its class's lock.
+    /// Gives a slab back to the host, and its list's lock.
     ///
     /// # Safety
-    /// No object of it is in use, and `list` is its class's, on which it is unless it `was_full`.
+    /// No object of it is in use, and `list` is its own, on which it is unless it `was_full`.
     #[inline]
     unsafe fn retire(
         &self,

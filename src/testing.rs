@@ -16,7 +16,10 @@ use crate::{
 
 /// One host; clones share it.
 #[derive(Clone)]
-pub(crate) struct TestHost(Arc<State>);
+pub(crate) struct TestHost {
+    state: Arc<State>,
+    processor: usize,
+}
 
 struct State {
     held: AtomicUsize,
@@ -27,26 +30,32 @@ struct State {
 
 impl TestHost {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(State {
+        let state = Arc::new(State {
             held: AtomicUsize::new(0),
             left: AtomicI64::new(-1),
             entered: AtomicUsize::new(0),
-        }))
+        });
+        Self { state, processor: 0 }
+    }
+
+    /// The same host, called on another processor.
+    pub(crate) fn on(&self, processor: usize) -> Self {
+        Self { processor, ..self.clone() }
     }
 
     /// Bytes that were allocated and not freed.
     pub(crate) fn held(&self) -> usize {
-        self.0.held.load(Ordering::SeqCst)
+        self.state.held.load(Ordering::SeqCst)
     }
 
     /// From now on `left` allocations succeed; all do where it is negative.
     pub(crate) fn fail_after(&self, left: i64) {
-        self.0.left.store(left, Ordering::SeqCst);
+        self.state.left.store(left, Ordering::SeqCst);
     }
 
     /// How often `enter` ran without its `exit`.
     pub(crate) fn entered(&self) -> usize {
-        self.0.entered.load(Ordering::SeqCst)
+        self.state.entered.load(Ordering::SeqCst)
     }
 }
 
@@ -56,28 +65,28 @@ unsafe impl Host for TestHost {
     type Cookie = ();
 
     fn alloc(&self, layout: Layout, _: AllocFlags) -> Option<NonNull<u8>> {
-        let left = self.0.left.load(Ordering::SeqCst);
+        let left = self.state.left.load(Ordering::SeqCst);
         if left == 0 {
             return None;
         }
-        self.0.left.store(left.wrapping_sub(1).max(-1), Ordering::SeqCst);
-        self.0.held.fetch_add(layout.size(), Ordering::SeqCst);
+        self.state.left.store(left.wrapping_sub(1).max(-1), Ordering::SeqCst);
+        self.state.held.fetch_add(layout.size(), Ordering::SeqCst);
         // SAFETY: sizes are above zero by `Host::alloc`'s promise.
         NonNull::new(unsafe { alloc::alloc(layout) })
     }
 
     unsafe fn free(&self, ptr: NonNull<u8>, layout: Layout) {
-        self.0.held.fetch_sub(layout.size(), Ordering::SeqCst);
+        self.state.held.fetch_sub(layout.size(), Ordering::SeqCst);
         // SAFETY: the caller's promise.
         unsafe { alloc::dealloc(ptr.as_ptr(), layout) }
     }
 
     fn enter(&self) {
-        self.0.entered.fetch_add(1, Ordering::SeqCst);
+        self.state.entered.fetch_add(1, Ordering::SeqCst);
     }
 
     fn exit(&self, (): ()) {
-        self.0.entered.fetch_sub(1, Ordering::SeqCst);
+        self.state.entered.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn wait(&self, _: &AtomicU32, _: u32) {
@@ -85,6 +94,10 @@ unsafe impl Host for TestHost {
     }
 
     fn wake(&self, _: &AtomicU32) {}
+
+    fn processor(&self) -> usize {
+        self.processor
+    }
 
     fn warn(&self, _: Warning) {}
 }

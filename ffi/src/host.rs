@@ -129,6 +129,15 @@ unsafe impl Host for KernelHost {
         unsafe { mteswap_host_exit(cookie) }
     }
 
+    #[inline]
+    fn processor(&self) -> usize {
+        // Who calls at the same time has another stack. Its address without what is a matter of depth, and all of its
+        // bits mixed: stacks lie at powers of two from one another.
+        let here = 0_u8;
+        let stack = core::ptr::from_ref(&here).addr() >> 14;
+        stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60
+    }
+
     fn wait(&self, word: &AtomicU32, expected: u32) {
         // SAFETY: a live word, which the hook only reads, atomically.
         unsafe { mteswap_host_wait(word.as_ptr(), expected) }

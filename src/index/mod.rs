@@ -41,6 +41,7 @@ use crate::{
     entry::{EntryRange, SwapEntry, SwapType, TYPES},
     error::{Error, Result},
     host::{AllocFlags, Host},
+    lanes::OwnLine,
     pool::Ref,
     sync::{Ordering, spin_loop},
 };
@@ -48,12 +49,9 @@ use crate::{
 /// A word for each entry of all swap types.
 pub(crate) struct Index<H: Host> {
     memory: Memory<H>,
+    // Types do not share a line.
     roots: [OwnLine<Root<H>>; TYPES],
 }
-
-/// A cache line of its own, so that types do not share one.
-#[repr(align(64))]
-struct OwnLine<T>(T);
 
 /// Where a word was seen: its leaf, and the node above. Either may be another's by now.
 pub(crate) struct Lead<'a, H: Host> {

@@ -144,15 +144,15 @@ impl<H: Host> Slabs<H> {
         // who drops the next one.
         let tally = head.dropped.0.swap(0, Ordering::Acquire);
         let count = tally.to_le_bytes()[1];
-        let Some(class) = self.classes.get(usize::from(head.class)) else { return };
-        let mut list = class.lock(host);
+        let Some(lock) = self.lists.0.get(usize::from(head.list)) else { return };
+        let mut list = lock.lock(host);
         let mut chain = None;
         if head.used.get() != count {
             // Some stay: these are wiped one by one, for which no lock is held.
             drop(list);
             // SAFETY: the tally that was taken.
             chain = Some(unsafe { wipe_tally(slab, tally) });
-            list = class.lock(host);
+            list = lock.lock(host);
         }
         let was_full = head.is_full();
         head.used.set(head.used.get().wrapping_sub(count));

@@ -45,6 +45,9 @@ unsafe impl Host for Auditor {
     }
     fn wait(&self, _: &AtomicU32, _: u32) {}
     fn wake(&self, _: &AtomicU32) {}
+    fn processor(&self) -> usize {
+        self.host.processor()
+    }
     fn warn(&self, warning: Warning) {
         panic!("{warning:?}");
     }
@@ -82,6 +85,11 @@ impl Rig {
         self.seed =
             (self.seed ^ self.seed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
         (self.seed >> 33) as usize % below
+    }
+
+    /// From here on calls come from another processor, or the same one.
+    fn migrate(&mut self, processor: usize) {
+        self.host.host = self.host.host.on(processor);
     }
 
     fn alloc(&mut self, len: usize) {
@@ -175,6 +183,8 @@ fn tag_12_objects_dropped_together_are_wiped_and_freed_once() {
     let mut rig = Rig::new();
     for round in 0..200 {
         let len = [8, 12, 40, 124, 256][round % 5];
+        let processor = rig.random(2 * LANES);
+        rig.migrate(processor);
         for _ in 0..rig.random(150) {
             rig.alloc(len);
         }
@@ -198,7 +208,9 @@ fn tag_12_objects_dropped_together_are_wiped_and_freed_once() {
             // SAFETY: as above.
             let head = unsafe { slab.as_ref() };
             let (full, before) = (head.is_full(), rig.slabs.bytes());
-            rig.alloc(live.len);
+            let (len, processor) = (live.len, usize::from(head.list) / LANE);
+            rig.migrate(processor);
+            rig.alloc(len);
             assert!(full || rig.slabs.bytes() == before);
         }
     }
@@ -207,6 +219,46 @@ fn tag_12_objects_dropped_together_are_wiped_and_freed_once() {
         rig.drop_any(&mut dropped);
     }
     rig.free_dropped(dropped);
+    assert_eq!(rig.host.host.held(), 0);
+}
+
+#[test]
+fn processors_share_no_slab_and_get_back_what_others_free() {
+    let mut rig = Rig::new();
+    let slab = |live: &Live| live.at.addr().get() & !(SLAB_BYTES - 1);
+    for processor in 0..LANES {
+        rig.migrate(processor);
+        (0..5).for_each(|_| rig.alloc(40));
+    }
+    let slabs: BTreeMap<_, _> = rig.live.iter().map(|live| (slab(live), ())).collect();
+    assert_eq!(slabs.len(), LANES, "one each");
+    rig.audit();
+    // As many processors as there may be; more share.
+    rig.migrate(LANES);
+    rig.alloc(40);
+    assert_eq!(rig.slabs.bytes(), LANES * SLAB_BYTES);
+    for freed_alone in [true, false] {
+        rig.migrate(1);
+        let object = rig.live.swap_remove(2).at;
+        let mut dropped = Dropped::new();
+        if freed_alone {
+            // SAFETY: in use, and not any more.
+            unsafe { rig.slabs.free(&rig.host, object) };
+        } else {
+            // SAFETY: as above.
+            unsafe { dropped.push(object) };
+        }
+        rig.free_dropped(dropped);
+        rig.audit();
+        rig.migrate(0);
+        rig.alloc(40);
+        assert_eq!(rig.live.pop().unwrap().at, object);
+        // SAFETY: as above.
+        unsafe { rig.slabs.free(&rig.host, object) };
+    }
+    while !rig.live.is_empty() {
+        rig.free_any();
+    }
     assert_eq!(rig.host.host.held(), 0);
 }
 
@@ -245,8 +297,8 @@ fn threads_that_drop_from_the_same_slabs_leave_nothing() {
     let objects = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..3u8 {
-            let (host, slabs, objects) = (&host.clone(), &slabs, &objects);
-            let host = host.clone();
+            let (slabs, objects) = (&slabs, &objects);
+            let host = Auditor { host: host.host.on(thread.into()), alone: false };
             scope.spawn(move || {
                 let mut dropped = Dropped::new();
                 for step in 0..4000usize {
@@ -303,7 +355,8 @@ fn tag_12_tag_13_threads_that_free_and_drop_each_others_objects() {
     };
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
-            let (host, slabs, pools) = (host.clone(), &slabs, &pools);
+            let (slabs, pools) = (&slabs, &pools);
+            let host = Auditor { host: host.host.on(thread as usize / 2), alone: false };
             scope.spawn(move || {
                 let mut seed = thread * 77 + 5;
                 let mut below = move |end: usize| {

@@ -14,9 +14,14 @@ use std::{
 
 use mteswap::host::{AllocFlags, Host, SpinLock, Warning};
 
+/// How many threads have had a number.
+static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     /// How deep this thread is inside of `enter`.
     static ENTERED: Cell<u32> = const { Cell::new(0) };
+    /// This thread's: each is on a processor of its own.
+    static PROCESSOR: usize = PROCESSORS.fetch_add(1, SeqCst);
 }
 
 /// One host; clones share its state.
@@ -143,6 +148,10 @@ unsafe impl Host for TestHost {
         assert_outside("wake");
         drop(self.0.queue.lock().unwrap());
         self.0.woken.notify_all();
+    }
+
+    fn processor(&self) -> usize {
+        PROCESSOR.with(|number| *number)
     }
 
     fn warn(&self, warning: Warning) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 #include "slab.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,22 +13,27 @@ struct object {
 	struct object *next;
 };
 
+/* A processor that threads are not kept to. */
+#define NONE UINT_MAX
+
 /* What one thread has free, and what it has handed out less what it took back. */
 struct cache {
 	struct object *free[LISTS];
 	_Atomic long live;
+	unsigned int processor;
 	struct cache *next;
 };
 
 static _Atomic(struct cache *) caches;
 static __thread struct cache *mine;
 
-static struct cache *cache_create(void)
+static struct cache *cache_create(unsigned int processor)
 {
 	struct cache *cache = calloc(1, sizeof(*cache));
 
 	if (!cache)
 		abort();
+	cache->processor = processor;
 	cache->next = atomic_load(&caches);
 	while (!atomic_compare_exchange_weak(&caches, &cache->next, cache))
 		;
@@ -36,7 +42,15 @@ static struct cache *cache_create(void)
 
 static inline struct cache *cache_get(void)
 {
-	return __builtin_expect(!!mine, 1) ? mine : cache_create();
+	return __builtin_expect(!!mine, 1) ? mine : cache_create(NONE);
+}
+
+void slab_use_processor(unsigned int processor)
+{
+	for (mine = atomic_load(&caches); mine; mine = mine->next)
+		if (mine->processor == processor)
+			return;
+	cache_create(processor);
 }
 
 /* One writer; read by others only when it is quiet. */

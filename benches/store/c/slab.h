@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The allocator under both sides: free lists of exact sizes, one set a thread.
+ * The allocator under both sides: free lists of exact sizes, one set a thread or,
+ * where threads come and go, a processor.
  *
  * It takes the place of SLUB with its per-CPU free lists, and is faster: an
  * allocation is one pop, and no size is rounded up beyond 8 bytes.
@@ -22,6 +23,12 @@ void slab_free(void *object, size_t size);
 
 void *slab_node_alloc(size_t size, void (*construct)(void *));
 void slab_node_free(void *object, size_t size);
+
+/*
+ * Gives this thread the set of a processor that it is kept to: what the thread before it there
+ * has freed. No other thread may use it at the time.
+ */
+void slab_use_processor(unsigned int processor);
 
 /* Bytes handed out and not given back, by all threads. */
 long slab_live(void);

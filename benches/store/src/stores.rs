@@ -1,6 +1,13 @@
 //! The stores under measurement, behind one trait.
 
-use std::{alloc::Layout, collections::BTreeMap, ffi::c_void, ptr::NonNull, sync::Arc};
+use std::{
+    alloc::Layout,
+    cell::Cell,
+    collections::BTreeMap,
+    ffi::{c_uint, c_void},
+    ptr::NonNull,
+    sync::Arc,
+};
 
 use mteswap::{
     entry::{EntryRange, SwapEntry, SwapType},
@@ -37,10 +44,11 @@ pub(crate) fn first_of(ty: u32) -> u64 {
 }
 
 mod c {
-    use super::c_void;
+    use super::{c_uint, c_void};
     unsafe extern "C" {
         pub(super) fn slab_alloc(size: usize, align: usize) -> *mut c_void;
         pub(super) fn slab_free(object: *mut c_void, size: usize);
+        pub(super) fn slab_use_processor(processor: c_uint);
         pub(super) safe fn slab_live() -> i64;
         pub(super) fn kernel_save(entry: u64, tags: *const u64) -> i32;
         pub(super) fn kernel_restore(entry: u64, tags: *mut u64) -> bool;
@@ -52,6 +60,18 @@ mod c {
 /// Bytes the stores hold from the bench's allocator.
 pub(crate) fn bytes_held() -> i64 {
     c::slab_live()
+}
+
+thread_local! {
+    /// The processor that this thread is kept to.
+    static PROCESSOR: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says which processor this thread is kept to, of which no other thread says so at the time.
+pub(crate) fn set_processor(number: u32) {
+    PROCESSOR.set(number as usize);
+    // SAFETY: by this function's contract.
+    unsafe { c::slab_use_processor(number) }
 }
 
 /// Memory from the bench's allocator; nothing to switch off and on around locks, as on
@@ -82,6 +102,10 @@ unsafe impl Host for BenchHost {
     fn enter(&self) {}
     #[inline]
     fn exit(&self, (): ()) {}
+    #[inline]
+    fn processor(&self) -> usize {
+        PROCESSOR.get()
+    }
     fn wait(&self, _: &core::sync::atomic::AtomicU32, _: u32) {
         std::thread::yield_now();
     }

@@ -12,7 +12,7 @@ use rustix::{
 
 use crate::{
     pages::{Random, Tags},
-    stores::{Store, first_of},
+    stores::{Store, first_of, set_processor},
 };
 
 /// What one run goes through.
@@ -204,6 +204,7 @@ pub(crate) fn parallel<S: Store>(
                     Place::SameLeaf => (plan.ty, number, u64::from(threads)),
                 };
                 own_processor(thread);
+                set_processor(thread);
                 barrier.wait();
                 let (start, ran) = (Instant::now(), cpu_time());
                 for i in (0..nr).map(|i| first + i * step) {

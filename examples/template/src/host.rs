@@ -60,6 +60,10 @@ unsafe impl<K: Kernel> Host for KernelHost<K> {
 
     fn wake(&self, _: &AtomicU32) {}
 
+    fn processor(&self) -> usize {
+        K::processor()
+    }
+
     fn warn(&self, warning: Warning) {
         // Your log. None of these is ours to go on from silently.
         debug_assert!(false, "mteswap: {warning:?}");

@@ -61,6 +61,9 @@ pub unsafe trait Kernel: Copy + Send + Sync + 'static {
     /// Puts them back.
     fn irq_restore(state: usize);
 
+    /// The number of this CPU, if only for a moment: those that work at the same time are kept out of each other's
+    /// caches by it.
+    fn processor() -> usize;
     /// Gives the CPU to others for a while.
     fn yield_now();
 

@@ -96,6 +96,10 @@ unsafe impl Kernel for Machine {
         OFF.set(OFF.get() - 1);
     }
 
+    fn processor() -> usize {
+        0
+    }
+
     fn yield_now() {
         std::thread::yield_now();
     }

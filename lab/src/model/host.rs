@@ -6,7 +6,7 @@ use std::{
     ptr::NonNull,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -40,6 +40,14 @@ impl<L> LabHost<L> {
     }
 }
 
+/// How many threads have had a number.
+static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
+
+std::thread_local! {
+    /// This thread's: each is on a processor of its own.
+    static PROCESSOR: usize = PROCESSORS.fetch_add(1, Ordering::Relaxed);
+}
+
 // SAFETY: memory is std's; nothing here runs in handlers; the lock is one.
 unsafe impl<L: lock_api::RawMutex + Send + Sync> Host for LabHost<L> {
     type Lock = L;
@@ -66,6 +74,10 @@ unsafe impl<L: lock_api::RawMutex + Send + Sync> Host for LabHost<L> {
 
     fn wake(&self, word: &AtomicU32) {
         queue::wake(word);
+    }
+
+    fn processor(&self) -> usize {
+        PROCESSOR.with(|number| *number)
     }
 
     fn warn(&self, _: Warning) {
