@@ -200,15 +200,27 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
                 let whole = encoder.write(source, bytes.get_mut(head..).unwrap_or_default());
                 let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
-                if whole.is_none() {
-                    // The tags changed since they were looked at.
-                    self.free(host, record);
-                    return self.create_raw(host, source, flags);
+                match whole {
+                    Some(_) => Some(record),
+                    None => self.create_anew(host, record, source, flags),
                 }
-                Some(record)
             }
             Form::Raw => self.create_raw(host, source, flags),
         }
+    }
+
+    /// A record in place of one that the tags, which changed since they were looked at, did not fit.
+    #[cold]
+    #[inline(never)]
+    fn create_anew(
+        &self,
+        host: &H,
+        record: Record,
+        source: &(impl TagSource + ?Sized),
+        flags: AllocFlags,
+    ) -> Option<Record> {
+        self.free(host, record);
+        self.create_raw(host, source, flags)
     }
 
     /// A payload for `len` bytes, sized where it does not come from the slabs. `None` where

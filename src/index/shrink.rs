@@ -15,8 +15,17 @@ use crate::{
 impl<H: Host> Index<H> {
     /// Unlinks a leaf that the caller has locked, and every node above it that
     /// is left with no child. The leaf is the caller's alone afterwards.
+    // In two, one after the other: what one has on the stack the other does not need.
+    #[inline]
+    pub(super) fn unlink<'a>(&'a self, node: Ref<'a, Node<H>>, position: u64) {
+        if self.unlink_upwards(node, position) {
+            self.collapse(position);
+        }
+    }
+
+    /// The same; true where that has left a node above with one child.
     #[inline(never)]
-    pub(super) fn unlink<'a>(&'a self, mut node: Ref<'a, Node<H>>, position: u64) {
+    fn unlink_upwards<'a>(&'a self, mut node: Ref<'a, Node<H>>, position: u64) -> bool {
         let mut level = 1u32;
         let mut state = node.get().state.lock(self.host());
         cut(node, position);
@@ -31,7 +40,8 @@ impl<H: Host> Index<H> {
                     self.root(position).top.store(core::ptr::null_mut(), Ordering::Release);
                     drop(state);
                     // SAFETY: unlinked, with no child left: empty, and nobody's but ours.
-                    return unsafe { self.memory.nodes.give(self.host(), emptied) };
+                    unsafe { self.memory.nodes.give(self.host(), emptied) };
+                    return false;
                 }
                 Above::Node(parent, parent_state) => {
                     level = level.wrapping_add(1);
@@ -43,11 +53,7 @@ impl<H: Host> Index<H> {
                 }
             }
         }
-        let lone = level > 1 && node.children() == 1;
-        drop(state);
-        if lone {
-            self.collapse(position);
-        }
+        level > 1 && node.children() == 1
     }
 
     /// As [`unlink`](Self::unlink), for one of many: false, with nothing done, where the leaf is the
