@@ -63,7 +63,7 @@ impl<'a> Top<'a> {
 /// |---|---|
 /// | a [`Place`] | a leaf, or null |
 /// | `FIRST` | the first position of the first leaf |
-/// | `BEFORE` | the directory that was made before, or null |
+/// | `BEFORE` | the [`Top`] of what was staged before: a directory, or nothing |
 ///
 /// # Invariants
 /// It is one staging's alone, as the leaves and the directory that it leads to are, which are of
@@ -79,9 +79,10 @@ impl Place {
     /// That of a directory's first leaf.
     pub(super) const FIRST: Self = Self(0);
 
-    #[inline]
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..Directory::FIRST).map(Self)
+    /// The next one, if there is one.
+    pub(super) fn next(self) -> Option<Self> {
+        let next = self.0.wrapping_add(1);
+        (next < Directory::FIRST).then_some(Self(next))
     }
 }
 
@@ -91,14 +92,12 @@ impl<'a> Directory<'a> {
     const FIRST: u64 = Self::LEAVES as u64;
     const BEFORE: u64 = Self::FIRST + 1;
 
-    /// Makes one of an unused leaf, which the caller has to itself: from `position` on, behind
-    /// another.
-    pub(super) fn new(leaf: Ref<'a, Wide>, position: u64, before: Option<Self>) -> Self {
+    /// Makes one of an unused leaf, which the caller has to itself: from `position` on, and behind
+    /// what is staged.
+    pub(super) fn new(leaf: Ref<'a, Wide>, position: u64, before: Top<'a>) -> Self {
         let first = (position & !SLOT_MASK) as usize;
         leaf.get().put(Self::FIRST, core::ptr::without_provenance_mut(first));
-        if let Some(Self(before)) = before {
-            leaf.get().put(Self::BEFORE, word_of(before));
-        }
+        leaf.get().put(Self::BEFORE, before.marked);
         // INVARIANT: leads to no leaf yet.
         Self(leaf)
     }
@@ -115,8 +114,11 @@ impl<'a> Directory<'a> {
         (within < Self::FIRST).then_some(Place(within))
     }
 
+    /// The leaf at a place.
     pub(super) fn get(self, place: Place) -> Option<Ref<'a, Wide>> {
-        self.follow(place.0)
+        let leaf = NonNull::new(self.load(place.0))?;
+        // SAFETY: of the pool of this leaf, by the invariant, which is borrowed for `'a`.
+        Some(unsafe { Ref::new(leaf.cast()) })
     }
 
     /// Leads to `leaf`, which the caller has to itself, from a place that led nowhere.
@@ -125,10 +127,10 @@ impl<'a> Directory<'a> {
         self.0.get().put(place.0, word_of(leaf));
     }
 
-    /// The directory that was made before.
-    pub(super) fn before(self) -> Option<Self> {
-        // INVARIANT: none but a directory is put there.
-        self.follow(Self::BEFORE).map(Self)
+    /// What was staged before.
+    pub(super) fn before(self) -> Top<'a> {
+        // INVARIANT: of the same pool, put there as it is.
+        Top { marked: self.load(Self::BEFORE), pool: PhantomData }
     }
 
     /// Makes it an unused leaf again.
@@ -137,13 +139,6 @@ impl<'a> Directory<'a> {
             self.0.get().put(slot, core::ptr::null_mut());
         }
         self.0
-    }
-
-    /// The leaf that a slot, not `FIRST`, leads to.
-    fn follow(self, slot: u64) -> Option<Ref<'a, Wide>> {
-        let leaf = NonNull::new(self.load(slot))?;
-        // SAFETY: of the pool of this leaf, by the invariant, which is borrowed for `'a`.
-        Some(unsafe { Ref::new(leaf.cast()) })
     }
 
     fn load(self, slot: u64) -> Word {

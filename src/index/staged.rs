@@ -53,35 +53,50 @@ impl<'a> Staged<'a> {
         }
     }
 
-    /// Calls `each` with the staged leaves, always in the same order, until it returns false; false
-    /// if it did.
+    /// The staged leaves, always in the same order.
+    #[inline]
+    fn parts(&self, range: EntryRange) -> Parts<'a> {
+        Parts { top: self.0, place: Place::FIRST, range }
+    }
+}
+
+struct Parts<'a> {
+    top: Top<'a>,
+    /// Of the next leaf, where that is in a directory.
+    place: Place,
+    range: EntryRange,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Part<'a>;
+
+    // Inlined always, and with one end for both kinds: those who walk do so once.
     #[inline(always)]
-    fn all_parts(&self, range: EntryRange, mut each: impl FnMut(Part<'a>) -> bool) -> bool {
-        if let Some(part) = self.only(range) {
-            return each(part);
-        }
-        let (first, last) = (range.first().raw(), range.last().raw());
-        let mut next = self.directory();
-        while let Some(directory) = next {
-            for place in Place::all() {
-                let position = directory.position(place);
-                if position > last {
-                    break;
+    fn next(&mut self) -> Option<Part<'a>> {
+        let (first, last) = (self.range.first().raw(), self.range.last().raw());
+        loop {
+            let (leaf, position) = match self.top.kind() {
+                Kind::Nothing => return None,
+                Kind::Leaf(leaf) => {
+                    self.top = Top::NOTHING;
+                    (Some(leaf), first)
                 }
-                let Some(leaf) = directory.get(place) else { continue };
-                // INVARIANT: as above.
-                let part = Part {
-                    leaf,
-                    first: position.max(first),
-                    last: (position | SLOT_MASK).min(last),
-                };
-                if !each(part) {
-                    return false;
+                Kind::Directory(directory) => {
+                    let place = self.place;
+                    let position = directory.position(place);
+                    match place.next().filter(|_| (position | SLOT_MASK) < last) {
+                        Some(next) => self.place = next,
+                        None => (self.top, self.place) = (directory.before(), Place::FIRST),
+                    }
+                    (directory.get(place), position)
                 }
+            };
+            if let Some(leaf) = leaf {
+                let last = (position | SLOT_MASK).min(last);
+                // INVARIANT: by that of `Staged`.
+                return Some(Part { leaf, first: position.max(first), last });
             }
-            next = directory.before();
         }
-        true
     }
 }
 
@@ -172,7 +187,7 @@ impl<H: Host> Index<H> {
         flags: AllocFlags,
     ) -> Option<Directory<'a>> {
         let leaf = self.memory.take_wide(flags)?;
-        let directory = Directory::new(leaf, position, staged.directory());
+        let directory = Directory::new(leaf, position, staged.0);
         // INVARIANT: of the pool, here and in `begin_leaf`.
         staged.0 = Top::directory(directory);
         Some(directory)
@@ -208,41 +223,32 @@ impl<H: Host> Index<H> {
     #[inline(never)]
     fn pin_parts(&self, staged: &Staged<'_>, range: EntryRange, flags: AllocFlags) -> Result<()> {
         let mut pinned = 0usize;
-        let all = staged.all_parts(range, |part| {
-            let is_pinned = self.pin_leaf(part.first, part.largest(), flags);
-            pinned = pinned.wrapping_add(is_pinned.into());
-            is_pinned
-        });
-        if all {
-            return Ok(());
+        for part in staged.parts(range) {
+            if !self.pin_leaf(part.first, part.largest(), flags) {
+                self.unpin_parts(staged, range, pinned);
+                return Err(Error::NoMemory);
+            }
+            pinned = pinned.wrapping_add(1);
         }
-        self.unpin_parts(staged, range, pinned);
-        Err(Error::NoMemory)
+        Ok(())
     }
 
     /// Takes the first so many pins back.
     #[cold]
     #[inline(never)]
     fn unpin_parts(&self, staged: &Staged<'_>, range: EntryRange, pinned: usize) {
-        let mut left = pinned;
-        staged.all_parts(range, |part| {
-            let is_pinned = left > 0;
-            if is_pinned {
-                self.unpin_leaf(part.first);
-                left = left.wrapping_sub(1);
-            }
-            is_pinned
-        });
+        for part in staged.parts(range).take(pinned) {
+            self.unpin_leaf(part.first);
+        }
     }
 
     /// Pinned leaves are there and stay, and get no narrower: nothing fails here.
     #[inline(never)]
     fn exchange_pinned(&self, staged: &Staged<'_>, range: EntryRange) -> bool {
         let mut replaced = false;
-        staged.all_parts(range, |part| {
+        for part in staged.parts(range) {
             replaced |= self.find(part.first).is_some_and(|leaf| leaf.exchange_pinned(&part));
-            true
-        });
+        }
         replaced
     }
 
@@ -260,17 +266,16 @@ impl<H: Host> Index<H> {
         if !is_small(left) {
             each(left);
         }
-        staged.all_parts(range, |part| {
+        for part in staged.parts(range) {
             if exchanged != Ok(false) {
                 part.empty(&mut each);
             }
             // SAFETY: from the leaves' pool, in no tree, and empty.
             unsafe { self.memory.give_leaf(Leaf::wide(part.leaf)) };
-            true
-        });
-        let mut next = staged.directory();
-        while let Some(directory) = next {
-            next = directory.before();
+        }
+        let mut top = staged.0;
+        while let Kind::Directory(directory) = top.kind() {
+            top = directory.before();
             // SAFETY: as above.
             unsafe { self.memory.give_leaf(Leaf::wide(directory.into_unused())) };
         }
