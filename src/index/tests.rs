@@ -291,7 +291,7 @@ fn tag_10_staged_words_of_any_size_with_gaps_agree_with_a_map() {
         let range = EntryRange::new(entry(31, base + first), nr as usize).unwrap();
         let mut staged = Staged::new();
         // Sometimes there is not enough memory, at any of the steps.
-        host.fail_after(if round % 4 == 3 { random.below(20) as i64 } else { -1 });
+        host.fail_after(if round % 4 == 3 { random.below(20 + nr / 20) as i64 } else { -1 });
         let result = index.stage(&mut staged, range, AllocFlags::empty(), |i| {
             Some(word(new.get(&(base + first + i)).copied().unwrap_or(0)))
         });
