@@ -2,7 +2,8 @@
 
 use super::{
     Index,
-    leaf::{Kind, Leaf, Word},
+    exchange::Part,
+    leaf::{Kind, Leaf, Word, is_small},
     node::{Child, FANOUT, Node},
 };
 use crate::{
@@ -127,6 +128,33 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         replaced
     }
 
+    /// Exchanges staged words for those of the leaf, and unlocks it; true if some are staged now.
+    /// `None`, with nothing exchanged, where the leaf is too narrow.
+    #[inline]
+    pub(super) fn exchange_known(self, part: &Part<'_>) -> Option<bool> {
+        let holds = self.leaf.is_wide() || is_small(part.largest());
+        let replaced = holds.then(|| self.exchange(part, 0));
+        self.unlock();
+        replaced
+    }
+
+    /// As [`exchange_known`](Self::exchange_known) in a leaf that can hold the words, and undoes
+    /// one [`pin`](Self::pin).
+    #[inline]
+    pub(super) fn exchange_pinned(self, part: &Part<'_>) -> bool {
+        let replaced = self.exchange(part, PIN);
+        self.unlock();
+        replaced
+    }
+
+    #[inline]
+    fn exchange(&self, part: &Part<'_>, pins: u16) -> bool {
+        let (added, replaced) = part.exchange(self.leaf);
+        // Not 0: a staged leaf has a word.
+        self.store_count(self.count().wrapping_add(added).wrapping_sub(pins));
+        replaced
+    }
+
     /// Unlocks the leaf, whose count is not 0, as it never is before something is taken out of it.
     #[inline]
     pub(crate) fn unlock(self) {
@@ -174,6 +202,16 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         }
         self.unlock();
         pinned.is_some()
+    }
+
+    /// The same; false, too, where the leaf is too narrow for `word`.
+    #[inline]
+    pub(super) fn pin_known(self, word: Word) -> bool {
+        if self.leaf.holds(word) {
+            return self.pin();
+        }
+        self.unlock();
+        false
     }
 
     /// Undoes one [`pin`](Self::pin).

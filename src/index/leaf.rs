@@ -4,9 +4,9 @@
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
 //! such pages come in herds.
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, ptr::NonNull, slice::ChunksExact};
 
-use super::node::{FANOUT, choose};
+use super::node::{FANOUT, SLOT_MASK, choose};
 use crate::{
     pool::{Pooled, Ref},
     sync::{AtomicPtr, Ordering},
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) type Word = *mut u8;
 
 /// The largest word that fits a byte.
-const SMALL_MAX: usize = 0xff;
+pub(super) const SMALL_MAX: usize = 0xff;
 
 /// True if a leaf of bytes can hold the word.
 pub(crate) fn is_small(word: Word) -> bool {
@@ -69,10 +69,31 @@ unsafe impl Pooled for Narrow {
 impl Wide {
     #[inline]
     pub(super) fn swap(&self, position: u64, word: Word) -> Word {
-        let slot = choose(&self.slots, position);
+        let slot = self.slot(position);
         let old = slot.load(Ordering::Relaxed);
         slot.store(word, Ordering::Release);
         old
+    }
+
+    /// Puts a word into a slot that is empty.
+    #[inline]
+    pub(super) fn put(&self, position: u64, word: Word) {
+        self.slot(position).store(word, Ordering::Release);
+    }
+}
+
+impl Wide {
+    #[inline]
+    pub(super) fn slot(&self, position: u64) -> &AtomicPtr<u8> {
+        choose(&self.slots, position)
+    }
+
+    /// The slots of two positions and all between, and what fills eights, eight by eight.
+    #[inline]
+    pub(super) fn eights(&self, first: u64, last: u64) -> ChunksExact<'_, AtomicPtr<u8>> {
+        let (first, last) = (first & SLOT_MASK & !7, last & SLOT_MASK | 7);
+        // In bounds by the masks.
+        self.slots.get(first as usize..=last as usize).unwrap_or_default().chunks_exact(8)
     }
 }
 
@@ -103,6 +124,12 @@ impl Narrow {
 }
 
 impl Narrow {
+    /// The machine words from a slot's on.
+    #[inline]
+    pub(super) fn eights(&self, first: u64) -> &[AtomicPtr<u8>] {
+        self.eights.get((first & SLOT_MASK) as usize / 8..).unwrap_or_default()
+    }
+
     /// The machine word of a slot, and how far to rotate it to the right for it to begin
     /// with the slot.
     fn eight(&self, position: u64) -> (&AtomicPtr<u8>, u32) {

@@ -41,8 +41,8 @@ impl<H: Host> Memory<H> {
         unsafe { Ref::new(node) }
     }
 
-    /// The node that was last noted for `position`, which is not a staged one, if it is the
-    /// one above its leaf: [`Node::is_above`] says so. `None`: there is no word, neither
+    /// The node that was last noted for `position`, if it is the one above its leaf:
+    /// [`Node::is_above`] says so. `None`: there is no word, neither
     /// here nor anywhere that shares the hint.
     #[inline]
     pub(super) fn hinted(&self, position: u64) -> Option<Ref<'_, Node<H>>> {
@@ -57,9 +57,15 @@ impl<H: Host> Memory<H> {
                 return Some(Leaf::narrow(unsafe { Ref::new(leaf) }));
             }
         }
+        self.take_wide(flags).map(Leaf::wide)
+    }
+
+    /// An empty leaf that holds every word.
+    #[inline]
+    pub(super) fn take_wide(&self, flags: AllocFlags) -> Option<Ref<'_, Wide>> {
         let leaf = self.wides.take(&self.host, flags)?;
-        // SAFETY: as above.
-        Some(Leaf::wide(unsafe { Ref::new(leaf) }))
+        // SAFETY: from a pool that is borrowed with `self`.
+        Some(unsafe { Ref::new(leaf) })
     }
 
     /// # Safety

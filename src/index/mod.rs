@@ -14,6 +14,8 @@
 //!
 //! Nothing is allocated, and nothing given back, with a lock held.
 
+mod directory;
+mod exchange;
 mod grow;
 mod guard;
 mod hints;
@@ -31,6 +33,7 @@ pub(crate) use guard::LeafGuard;
 pub(crate) use leaf::{Word, is_small};
 pub(crate) use staged::Staged;
 
+use directory::Directory;
 use grow::Then;
 use leaf::Leaf;
 use memory::Memory;
@@ -94,11 +97,16 @@ impl Reserved {
         if nr == 0 {
             return Self { leaves: 0, nodes: 0 };
         }
-        // Wide leaves hold everything. A range is staged in a tree of its own first, so twice: one leaf for each 64
-        // entries begun, the nodes above them, and a path to the top with its growth.
+        // Wide leaves hold everything: one for each 64 entries begun, twice, since a range is staged in leaves of its
+        // own first, and what tells of these.
         let leaves = nr.div_ceil(FANOUT).saturating_add(1);
+        let directories = leaves.div_ceil(Directory::LEAVES);
+        // Those above leaves, and a path to the top with its growth: twice, for two that come at once.
         let nodes = leaves.div_ceil(FANOUT - 1).saturating_add(PATH_MAX);
-        Self { leaves: leaves.saturating_mul(2), nodes: nodes.saturating_mul(2) }
+        Self {
+            leaves: leaves.saturating_mul(2).saturating_add(directories),
+            nodes: nodes.saturating_mul(2),
+        }
     }
 }
 
@@ -290,7 +298,21 @@ impl<H: Host> Index<H> {
     /// Sees to it that the leaf of `entry` is there and can hold `word`, and stays until it
     /// is unpinned. Otherwise as [`insert`](Self::insert).
     pub(crate) fn pin(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
-        self.with_room(entry.raw(), word, Then::Pin, flags).map(drop).ok_or(Error::NoMemory)
+        let is_pinned = self.pin_leaf(entry.raw(), word, flags);
+        is_pinned.then_some(()).ok_or(Error::NoMemory)
+    }
+
+    /// As [`pin`](Self::pin), by the position; false where there is no memory.
+    #[inline]
+    fn pin_leaf(&self, position: u64, word: Word, flags: AllocFlags) -> bool {
+        self.pin_known(position, word) || self.with_room(position, word, Then::Pin, flags).is_some()
+    }
+
+    /// The same; false, too, where that would take memory, or to walk or to wait.
+    // Not inlined: its stack is given back before there is a walk.
+    #[inline(never)]
+    fn pin_known(&self, position: u64, word: Word) -> bool {
+        self.lock_known(position).is_some_and(|leaf| leaf.pin_known(word))
     }
 
     /// Undoes one [`pin`](Self::pin).

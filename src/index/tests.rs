@@ -203,6 +203,18 @@ fn tag_3_a_failed_insertion_leaves_the_index_as_it_was() {
     }
 }
 
+fn exchange_staged(
+    index: &Index<TestHost>,
+    staged: &Staged<'_>,
+    range: EntryRange,
+    result: core::result::Result<(), Word>,
+) -> (Result<bool>, Word) {
+    match result {
+        Ok(()) => (index.exchange(staged, range, AllocFlags::empty()), core::ptr::null_mut()),
+        Err(left) => (Err(Error::NoMemory), left),
+    }
+}
+
 #[test]
 fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
     let host = TestHost::new();
@@ -215,16 +227,14 @@ fn tag_10_staged_words_change_places_or_leave_the_index_as_it_was() {
         }
         let mut staged = Staged::new();
         host.fail_after(fail);
-        let mut result = Ok(());
-        for i in (0..range.len()).filter(|i| i % 5 != 0) {
-            let at = range.get(i).unwrap();
-            result = result
-                .and_then(|()| index.stage(&mut staged, at, word(100_001), AllocFlags::empty()));
-        }
-        let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
+        let result = index.stage(&mut staged, range, AllocFlags::empty(), |i| {
+            Some(word(if i % 5 == 0 { 0 } else { 100_001 }))
+        });
+        let (exchanged, left) = exchange_staged(&index, &staged, range, result);
         host.fail_after(-1);
         let mut released = Vec::new();
-        index.end_staging(staged, |word| released.push(word.addr()));
+        let result =
+            index.end_staging(staged, range, exchanged, left, |word| released.push(word.addr()));
         let saved =
             |offset: u64| result.is_ok() && (30..330).contains(&offset) && (offset - 30) % 5 != 0;
         for offset in 0..400u64 {
@@ -267,22 +277,29 @@ fn tag_10_staged_words_of_any_size_with_gaps_agree_with_a_map() {
             insert(&index, entry(31, offset), value).unwrap();
             model.insert(offset, value);
         }
-        let mut staged = Staged::new();
+        // From anywhere to anywhere.
+        let first = random.below(span);
+        let nr = 1 + random.below(span - first);
         let mut new = BTreeMap::new();
-        let mut result = Ok(());
-        // Sometimes there is not enough memory, at any of the steps.
-        host.fail_after(if round % 4 == 3 { random.below(20) as i64 } else { -1 });
-        let mut offset = base + random.below(span);
-        while offset < base + span && result.is_ok() {
-            let value = value(&mut random);
-            new.insert(offset, value);
-            result = index.stage(&mut staged, entry(31, offset), word(value), AllocFlags::empty());
-            offset += 1 + if random.below(4) == 0 { random.below(gaps) } else { 0 };
+        let mut offset = base + first;
+        while offset < base + first + nr {
+            offset += if random.below(4) == 0 { random.below(gaps) } else { 0 };
+            new.insert(offset, value(&mut random));
+            offset += 1;
         }
-        let result = result.and_then(|()| index.exchange(&staged, AllocFlags::empty()));
+        new.retain(|offset, _| *offset < base + first + nr);
+        let range = EntryRange::new(entry(31, base + first), nr as usize).unwrap();
+        let mut staged = Staged::new();
+        // Sometimes there is not enough memory, at any of the steps.
+        host.fail_after(if round % 4 == 3 { random.below(20 + nr / 20) as i64 } else { -1 });
+        let result = index.stage(&mut staged, range, AllocFlags::empty(), |i| {
+            Some(word(new.get(&(base + first + i)).copied().unwrap_or(0)))
+        });
+        let (exchanged, left) = exchange_staged(&index, &staged, range, result);
         host.fail_after(-1);
         let mut let_go = Vec::new();
-        index.end_staging(staged, |word| let_go.push(word.addr()));
+        let result =
+            index.end_staging(staged, range, exchanged, left, |word| let_go.push(word.addr()));
         let replaced: Vec<_> = new.keys().filter_map(|offset| model.get(offset)).copied().collect();
         if result.is_ok() {
             let_go.sort_unstable();

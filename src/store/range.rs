@@ -2,7 +2,7 @@
 
 use super::TagStore;
 use crate::{
-    entry::{EntryRange, SwapEntry, SwapType},
+    entry::{EntryRange, SwapType},
     error::{Error, Result},
     host::{AllocFlags, Host},
     index::Staged,
@@ -44,40 +44,32 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         flags: AllocFlags,
     ) -> Result<()> {
         let mut staged = Staged::new();
-        let mut result = Ok(());
-        for index in 0..range.len() {
-            if let (Some(entry), Some(tags)) = (range.get(index), page(index)) {
-                result = self.stage(&mut staged, entry, &tags, flags);
-                if result.is_err() {
-                    break;
-                }
-            }
-        }
-        let result = result.and_then(|()| self.index.exchange(&staged, flags));
+        let staging = self.index.stage(&mut staged, range, flags, |index| match page(index) {
+            None => Some(core::ptr::null_mut()),
+            Some(tags) => self.encode_one(&tags, flags).map(Record::into_word),
+        });
+        let (exchanged, left) = match staging {
+            Ok(()) => (self.index.exchange(&staged, range, flags), core::ptr::null_mut()),
+            Err(word) => (Err(Error::NoMemory), word),
+        };
         // What was replaced, or, after an error, what was staged.
-        self.index.end_staging(staged, |word| self.release(word));
-        result
+        self.index.end_staging(staged, range, exchanged, left, |word| self.release(word))
     }
 
     /// A record of the tags of a page, the encoder's stack given back.
     #[inline(never)]
     fn encode_one(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
         match Records::<H, P>::of_one_tag(tags) {
-            None => self.records.create(self.host(), tags, flags),
+            None => self.encode_more(tags, flags),
             record => record,
         }
     }
 
-    #[inline(always)]
-    fn stage<'a>(
-        &'a self,
-        staged: &mut Staged<'a, H>,
-        entry: SwapEntry,
-        tags: &impl TagSource,
-        flags: AllocFlags,
-    ) -> Result<()> {
-        let word = self.encode_one(tags, flags).ok_or(Error::NoMemory)?.into_word();
-        self.index.stage(staged, entry, word, flags).inspect_err(|_| self.release(word))
+    /// What [`encode_one`](Self::encode_one) does with more than one tag: it keeps something, which
+    /// with one takes no stack.
+    #[inline(never)]
+    fn encode_more(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
+        self.records.create(self.host(), tags, flags)
     }
 
     /// Restores a folio: for each slot `i` of `range` with a record, writes it to

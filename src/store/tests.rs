@@ -161,28 +161,30 @@ fn tag_10_a_folio_is_saved_whole_or_not_at_all() {
 
 #[test]
 fn tag_3_a_reserve_keeps_saves_going_without_memory() {
-    for first in [0, 1 << 20, crate::entry::OFFSET_MAX - 127] {
+    // The last is staged in more leaves than one directory leads to.
+    let last = crate::entry::OFFSET_MAX - 127;
+    for (first, nr) in [(0, 128), (1 << 20, 128), (last, 128), (1 << 13, 1 << 13)] {
         for whole in [false, true] {
             let host = TestHost::new();
             let mut store = TagStore::<_, Page4K>::new(host.clone());
             store.save(entry(0, 3), source::<Page4K>(2).as_slice(), SLEEP).unwrap();
-            store.reserve(128).unwrap();
+            store.reserve(nr).unwrap();
             let reserved = store.stats().reserved_bytes;
-            assert!(reserved > 128 * 128);
+            assert!(reserved > nr as u64 * 128);
             host.fail_after(0);
-            let range = EntryRange::new(entry(0, first), 128).unwrap();
+            let range = EntryRange::new(entry(0, first), nr).unwrap();
             let content = |i: u64| tags::<Page4K>(i * 3 + 2);
             if whole {
                 store.save_range(range, |i| Some(content(i)), AllocFlags::empty()).unwrap();
             } else {
-                for i in 0..128 {
+                for i in 0..nr as u64 {
                     store.save(range.get(i).unwrap(), &content(i), AllocFlags::empty()).unwrap();
                 }
             }
             let beyond = store.save(entry(9, 9), &content(0), AllocFlags::empty());
             assert_eq!(beyond, Err(Error::NoMemory), "the reserve was used up");
             host.fail_after(-1);
-            for i in 0..128 {
+            for i in 0..nr as u64 {
                 assert_eq!(restored(&store, range.get(i).unwrap()).unwrap(), content(i).to_vec());
             }
             store.reserve(0).unwrap();

@@ -191,6 +191,24 @@ fn tag_13_a_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
 }
 
 #[test]
+fn tag_13_a_wide_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else() {
+    with_preemptions(
+        2,
+        save_wide,
+        [
+            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
+            |store| {
+                store.invalidate(entry(1, 0));
+                // What makes it a wide one again.
+                save(store, entry(2, 1), &PAYLOAD);
+                save(store, entry(2, 0), &OTHER);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(1, 0)), None),
+    );
+}
+
+#[test]
 fn tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else() {
     // The node stays, for another leaf.
     with_preemptions(
@@ -456,27 +474,138 @@ fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
     );
 }
 
-#[test]
-fn tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys() {
-    // They died with the record that is looked for, and hold back others for a moment.
+fn save_folio(store: &Store, first: SwapEntry, pages: &[Tags]) {
+    let range = EntryRange::new(first, pages.len()).unwrap();
+    store.save_range(range, |i| pages.get(i as usize), AllocFlags::MAY_SLEEP).unwrap();
+}
+
+/// A leaf of entry (1, 0) alone that may hold payloads, as those do that words are staged in.
+fn save_wide(store: &Store) {
+    save(store, entry(1, 0), &PAYLOAD);
+    save(store, entry(1, 0), &INLINE);
+}
+
+/// A record is looked for whose leaf `folio` gets, for what it stages or for good.
+fn a_folio_gets_the_leaf(before: fn(&Store), folio: fn(&Store), after: fn(&Store)) {
     with_preemptions(
-        1,
+        2,
+        before,
+        [|store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)), folio],
+        after,
+    );
+}
+
+#[test]
+fn tag_13_what_is_staged_in_a_leaf_used_again_is_nobodys() {
+    a_folio_gets_the_leaf(
+        save_wide,
         |store| {
-            // A wide leaf, as those that words are staged in.
-            save(store, entry(1, 0), &PAYLOAD);
-            save(store, entry(1, 0), &INLINE);
+            store.invalidate(entry(1, 0));
+            save_folio(store, entry(2, 0), &[OTHER; 2]);
         },
-        [
-            |store| assert!(restored(store, entry(1, 0)).is_none_or(|tags| tags == INLINE)),
-            |store| {
-                store.invalidate(entry(1, 0));
-                let range = EntryRange::new(entry(2, 0), 2).unwrap();
-                store.save_range(range, |_| Some(OTHER), AllocFlags::MAY_SLEEP).unwrap();
-            },
-        ],
         |store| {
             assert_eq!(restored(store, entry(1, 0)), None);
             assert_eq!(restored(store, entry(2, 1)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_leads_to_staged_leaves_in_a_leaf_used_again_is_nobodys() {
+    a_folio_gets_the_leaf(
+        save_wide,
+        |store| {
+            store.invalidate(entry(1, 0));
+            // In two leaves.
+            save_folio(store, entry(2, 63), &[OTHER; 2]);
+        },
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(2, 63)), Some(OTHER));
+            assert_eq!(restored(store, entry(2, 64)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_13_what_a_folio_replaces_in_a_leaf_used_again_is_nobodys() {
+    a_folio_gets_the_leaf(
+        |store| {
+            save_wide(store);
+            save(store, entry(2, 0), &PAYLOAD);
+            save(store, entry(2, 0), &OTHER);
+        },
+        |store| {
+            store.invalidate(entry(1, 0));
+            save_folio(store, entry(2, 0), &[INLINE; 2]);
+        },
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(2, 0)), Some(INLINE));
+        },
+    );
+}
+
+#[test]
+fn tag_13_a_folio_in_a_narrow_leaf_used_again_shows_a_reader_nothing_else() {
+    a_folio_gets_the_leaf(
+        |store| save(store, entry(1, 0), &INLINE),
+        |store| {
+            store.invalidate(entry(1, 0));
+            save_folio(store, entry(2, 0), &[OTHER; 2]);
+        },
+        |store| assert_eq!(restored(store, entry(2, 1)), Some(OTHER)),
+    );
+}
+
+#[test]
+fn tag_13_a_folio_in_a_wide_leaf_used_again_shows_a_reader_nothing_else() {
+    a_folio_gets_the_leaf(
+        |store| {
+            save_wide(store);
+            save(store, entry(3, 0), &PAYLOAD);
+        },
+        |store| {
+            store.invalidate(entry(1, 0));
+            // The folio is staged in this one's leaf, and comes to the other.
+            store.invalidate(entry(3, 0));
+            save_folio(store, entry(2, 0), &[OTHER, OTHER, PAYLOAD]);
+        },
+        |store| assert_eq!(restored(store, entry(2, 2)), Some(PAYLOAD)),
+    );
+}
+
+#[test]
+fn tag_13_a_folio_that_replaces_another_is_never_absent() {
+    with_preemptions(
+        2,
+        |store| save_folio(store, entry(1, 0), &[INLINE; 2]),
+        [
+            |store| {
+                for offset in 0..2 {
+                    let tags = restored(store, entry(1, offset));
+                    assert!(tags == Some(INLINE) || tags == Some(OTHER), "{tags:?}");
+                }
+            },
+            |store| save_folio(store, entry(1, 0), &[OTHER; 2]),
+        ],
+        |store| assert_eq!(restored(store, entry(1, 1)), Some(OTHER)),
+    );
+}
+
+#[test]
+fn tag_10_a_folio_in_two_leaves_beside_the_end_of_one_is_saved_whole() {
+    with_preemptions(
+        2,
+        |store| save(store, entry(1, 65), &INLINE),
+        [
+            |store| save_folio(store, entry(1, 63), &[OTHER; 2]),
+            |store| store.invalidate(entry(1, 65)),
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 63)), Some(OTHER));
+            assert_eq!(restored(store, entry(1, 64)), Some(OTHER));
+            assert_eq!(store.stats().entries, 2);
         },
     );
 }

@@ -62,8 +62,16 @@ const MOVES: [&str; 2] =
     ["index", "tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one"];
 const LEAVES: [&str; 2] =
     ["index", "tag_13_a_leaf_that_leaves_its_node_and_is_used_again_shows_a_reader_nothing_else"];
-const STAGED: [&str; 2] =
-    ["index", "tag_13_what_is_staged_in_a_node_and_a_leaf_used_again_is_nobodys"];
+const STAGED: [&str; 2] = ["index", "tag_13_what_is_staged_in_a_leaf_used_again_is_nobodys"];
+const LEFT_STAGED: [&str; 2] =
+    ["index", "tag_13_what_a_folio_replaces_in_a_leaf_used_again_is_nobodys"];
+const NARROW_FOLIO: [&str; 2] =
+    ["index", "tag_13_a_folio_in_a_narrow_leaf_used_again_shows_a_reader_nothing_else"];
+const WIDE_FOLIO: [&str; 2] =
+    ["index", "tag_13_a_folio_in_a_wide_leaf_used_again_shows_a_reader_nothing_else"];
+const NEVER_ABSENT: [&str; 2] = ["index", "tag_13_a_folio_that_replaces_another_is_never_absent"];
+const WIDE_LEAF: [&str; 2] =
+    ["index", "tag_13_a_wide_leaf_that_empties_and_is_used_again_shows_a_reader_nothing_else"];
 const REPLACED: [&str; 2] = ["index", "tag_13_restore_beside_a_replacement_finds_one_of_the_two"];
 const SINKS_AND_ENDS: [&str; 2] =
     ["index", "tag_14_a_tree_that_sinks_beside_its_end_and_a_new_one_loses_none_of_it"];
@@ -327,7 +335,42 @@ const FAULTS: &[Fault] = &[
         file: "src/index/leaf.rs",
         from: "        slot.store(word, Ordering::Release);\n        old",
         to: "        slot.store(word, Ordering::Relaxed);\n        old",
+        model: WIDE_LEAF,
+    },
+    Fault {
+        name: "a word staged without Release",
+        file: "src/index/leaf.rs",
+        from: "self.slot(position).store(word, Ordering::Release);",
+        to: "self.slot(position).store(word, Ordering::Relaxed);",
         model: STAGED,
+    },
+    Fault {
+        name: "a word that a folio replaces put where that was staged without Release",
+        file: "src/index/exchange.rs",
+        from: "ours.store(old, Ordering::Release);",
+        to: "ours.store(old, Ordering::Relaxed);",
+        model: LEFT_STAGED,
+    },
+    Fault {
+        name: "a folio's words put into a narrow leaf without Release",
+        file: "src/index/exchange.rs",
+        from: "theirs.store(core::ptr::without_provenance_mut(all), Ordering::Release);",
+        to: "theirs.store(core::ptr::without_provenance_mut(all), Ordering::Relaxed);",
+        model: NARROW_FOLIO,
+    },
+    Fault {
+        name: "a folio's words put into a wide leaf without Release",
+        file: "src/index/exchange.rs",
+        from: "theirs.store(word, Ordering::Release);",
+        to: "theirs.store(word, Ordering::Relaxed);",
+        model: WIDE_FOLIO,
+    },
+    Fault {
+        name: "what a folio replaces taken out before its words are put in",
+        file: "src/index/exchange.rs",
+        from: "            let all = old & !here.wrapping_mul(SMALL_MAX) | new;",
+        to: "            let all = old & !here.wrapping_mul(SMALL_MAX) | new;\n            theirs.store(core::ptr::null_mut(), Ordering::Release);",
+        model: NEVER_ABSENT,
     },
     Fault {
         name: "a payload is given up where others have its leaf",
