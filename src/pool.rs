@@ -6,9 +6,6 @@
 //! and nodes go back to a [`Pool`] of the store, and from there to the host only
 //! through `&mut self`, when nobody else can be inside.
 
-#[cfg(test)]
-mod tests;
-
 use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
 
 use intrusive_collections::{
@@ -19,7 +16,6 @@ use intrusive_collections::{
 use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host, Lock},
-    lanes::{LANES, Lanes, OwnLine},
     sync::{AtomicPtr, AtomicUsize, Ordering},
 };
 
@@ -258,45 +254,6 @@ impl<T> core::ops::Deref for Ref<'_, T> {
     }
 }
 
-/// Blocks that may be taken again.
-struct Unused<H: Host> {
-    stack: Lock<H, Stack>,
-    /// How many there are, for a look before the lock is taken. Where there is one lane it is not kept.
-    len: AtomicUsize,
-}
-
-impl<H: Host> Unused<H> {
-    const fn new() -> Self {
-        Self { stack: Lock::new(Stack::new()), len: AtomicUsize::new(0) }
-    }
-
-    fn pop(&self, host: &H) -> Option<NonNull<u8>> {
-        // Relaxed: it is nothing more than a hint.
-        if LANES > 1 && self.len.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut stack = self.stack.lock(host);
-        let block = stack.pop();
-        self.note(&stack);
-        block
-    }
-
-    fn note(&self, stack: &Stack) {
-        if LANES > 1 {
-            self.len.store(stack.len(), Ordering::Relaxed);
-        }
-    }
-
-    /// # Safety
-    /// As for [`Stack::push`].
-    unsafe fn push(&self, host: &H, block: NonNull<u8>) {
-        let mut stack = self.stack.lock(host);
-        // SAFETY: the caller's promise.
-        unsafe { stack.push(block) };
-        self.note(&stack);
-    }
-}
-
 /// What a [`Pool`] is made of.
 ///
 /// # Safety
@@ -317,7 +274,7 @@ pub(crate) unsafe trait Pooled {
 /// Memory that was ever taken from the pool holds a valid `T` until the pool is
 /// borrowed mutably or dropped.
 pub(crate) struct Pool<H: Host, T: Pooled> {
-    free: Lanes<Unused<H>>,
+    free: Lock<H, Stack>,
     reserve: Reserve<H>,
     /// Blocks that came from the host, wherever they are now.
     held: AtomicUsize,
@@ -327,7 +284,7 @@ pub(crate) struct Pool<H: Host, T: Pooled> {
 impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) const fn new() -> Self {
         Self {
-            free: Lanes::new([const { OwnLine(Unused::new()) }; LANES]),
+            free: Lock::new(Stack::new()),
             reserve: Reserve::new(),
             held: AtomicUsize::new(0),
             objects: PhantomData,
@@ -337,10 +294,8 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// An empty object: from those given back, from the host, or, where the host has
     /// none, from the reserve.
     pub(crate) fn take(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        let own = self.free.own(host);
-        // Before the host is asked, others' are taken.
-        let mut others = self.free.all().filter(|lane| !core::ptr::eq(*lane, own));
-        let unused = own.pop(host).or_else(|| others.find_map(|lane| lane.pop(host)));
+        // Bound on their own: a guard in a condition would be held for the whole body.
+        let unused = self.free.lock(host).pop();
         if let Some(block) = unused {
             return Some(block.cast());
         }
@@ -363,7 +318,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) unsafe fn give(&self, host: &H, object: NonNull<T>) {
         // SAFETY: by `Pooled`'s promise a `T` begins with a word for the link; the
         // caller hands the object over.
-        unsafe { self.free.own(host).push(host, object.cast()) };
+        unsafe { self.free.lock(host).push(object.cast()) };
     }
 
     /// Sees to it that as many objects as are wanted, or more, are kept for when the host has no
@@ -406,14 +361,12 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// Exclusive access says that no reader is left who might look at one.
     #[inline(never)]
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
-        let mut blocks = 0usize;
-        for lane in self.free.all() {
-            while let Some(block) = lane.pop(host) {
-                self.return_to_host(host, block);
-                blocks = blocks.wrapping_add(1);
-            }
+        let mut unused = core::mem::replace(self.free.get_mut(), Stack::new());
+        let bytes = unused.len().saturating_mul(size_of::<T>());
+        while let Some(block) = unused.pop() {
+            self.return_to_host(host, block);
         }
-        blocks.saturating_mul(size_of::<T>())
+        bytes
     }
 
     /// Gives everything unused back to the host, the reserve as well.

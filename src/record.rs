@@ -25,9 +25,9 @@ use crate::{
     error::Result,
     host::{AllocFlags, Host},
     index::Word,
-    lanes::Sum,
     pool::Reserve,
     slab::{OBJECT_MAX, Slabs, wipe},
+    sync::{AtomicUsize, Ordering},
     tags::{PageSize, TagSink, TagSource},
 };
 
@@ -108,7 +108,7 @@ const SIZED_STEP: usize = 32;
 pub(crate) struct Records<H: Host, P: PageSize> {
     slabs: Slabs<H>,
     /// Bytes of payloads that came from the host one by one.
-    direct: Sum,
+    direct: AtomicUsize,
     /// Raw payloads kept back for when the host has no memory.
     reserve: Reserve<H>,
     page: PhantomData<P>,
@@ -122,12 +122,17 @@ impl<H: Host, P: PageSize> Records<H, P> {
     };
 
     pub(crate) const fn new() -> Self {
-        Self { slabs: Slabs::new(), direct: Sum::new(), reserve: Reserve::new(), page: PhantomData }
+        Self {
+            slabs: Slabs::new(),
+            direct: AtomicUsize::new(0),
+            reserve: Reserve::new(),
+            page: PhantomData,
+        }
     }
 
     /// Bytes held from the host, the reserve apart.
     pub(crate) fn bytes(&self) -> usize {
-        self.slabs.bytes().saturating_add(self.direct.get())
+        self.slabs.bytes().saturating_add(self.direct.load(Ordering::Relaxed))
     }
 
     /// Bytes held in reserve.
@@ -200,27 +205,15 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
                 let whole = encoder.write(source, bytes.get_mut(head..).unwrap_or_default());
                 let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
-                match whole {
-                    Some(_) => Some(record),
-                    None => self.create_anew(host, record, source, flags),
+                if whole.is_none() {
+                    // The tags changed since they were looked at.
+                    self.free(host, record);
+                    return self.create_raw(host, source, flags);
                 }
+                Some(record)
             }
             Form::Raw => self.create_raw(host, source, flags),
         }
-    }
-
-    /// A record in place of one that the tags, which changed since they were looked at, did not fit.
-    #[cold]
-    #[inline(never)]
-    fn create_anew(
-        &self,
-        host: &H,
-        record: Record,
-        source: &(impl TagSource + ?Sized),
-        flags: AllocFlags,
-    ) -> Option<Record> {
-        self.free(host, record);
-        self.create_raw(host, source, flags)
     }
 
     /// A payload for `len` bytes, sized where it does not come from the slabs. `None` where
@@ -246,7 +239,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
             return None;
         }
         let payload = host.alloc(layout, flags)?;
-        self.direct.add(host, size);
+        self.direct.fetch_add(size, Ordering::Relaxed);
         // SAFETY: the host gave us this many bytes.
         unsafe { payload.write_bytes(0, size) };
         // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
@@ -263,7 +256,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Option<Record> {
         let layout = Self::RAW_LAYOUT;
         let payload = host.alloc(layout, flags).or_else(|| self.reserve.pop(host))?;
-        self.direct.add(host, layout.size());
+        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
         // follows initialise it.
         unsafe { payload.write_bytes(0, layout.size()) };
@@ -381,7 +374,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// `payload` came from this host with this layout, and nobody else has it.
     #[inline(always)]
     unsafe fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
-        self.direct.sub(host, layout.size());
+        self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller's payload, this large.
         unsafe { wipe(payload, layout.size()) };
         // SAFETY: the caller's promise.
