@@ -9,7 +9,7 @@ pub(crate) const LANES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 4 };
 /// The lane of who calls, below [`LANES`].
 #[inline(always)]
 pub(crate) fn lane<H: Host>(host: &H) -> usize {
-    host.processor() % LANES
+    host.processor().checked_rem(LANES).unwrap_or(0)
 }
 
 /// Cache lines of its own.
