@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `0000 tttt` | one run | nothing: `tttt` is the tag |
 //! | `0001 0000` | raw | 128 bytes |
-//! | `0010 00za` | list | number of boundaries, then each boundary's granule, then tags |
+//! | `0010 00za` | list | number of boundaries, then each boundary's granule, in order, then tags |
 //! | `0011 0oza` | bitmap | 32 bytes, a bit for each granule that begins a run (the first never set), then tags |
 //! | `1os0 0ddd` | cells | see below |
 //!
@@ -272,7 +272,7 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>
             words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
             NonZero::new(ENCODED_MAX)
         }
-        (LIST, flags @ 0..4) => runs::decode_list(canvas, bytes, flags),
+        (LIST, flags @ 1..4) => runs::decode_list(canvas, bytes, flags),
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
         _ => None,

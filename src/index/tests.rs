@@ -1,7 +1,10 @@
 use std::{collections::BTreeMap, vec::Vec};
 
 use super::*;
-use crate::{entry::OFFSET_MAX, testing::TestHost};
+use crate::{
+    entry::{EntryRange, OFFSET_MAX, SwapType},
+    testing::TestHost,
+};
 
 /// A word that refers to nothing.
 fn word(value: usize) -> Word {

@@ -1,0 +1,120 @@
+//! Looking up: no lock is taken, and nothing written.
+
+use super::{
+    Index,
+    leaf::{Leaf, Word},
+    node::{Child, Node, SLOT_MASK},
+    tree::{View, Visit},
+};
+use crate::{
+    entry::{EntryRange, SwapEntry},
+    host::Host,
+    pool::Ref,
+    sync::Ordering,
+};
+
+/// Where a word was seen: its leaf, and the node above. Either may be another's by now.
+pub(crate) struct Lead<'a, H: Host> {
+    pub(super) node: Ref<'a, Node<H>>,
+    pub(super) leaf: Leaf<'a>,
+}
+
+impl<H: Host> Clone for Lead<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H: Host> Copy for Lead<'_, H> {}
+
+/// What a look at an entry saw where its hint leads.
+pub(crate) enum Seen<'a, H: Host> {
+    /// Its word, or null.
+    Word(Word, Lead<'a, H>),
+    /// That it has none, nor a leaf for one.
+    NoLeaf,
+    /// Nothing to believe: a walk finds out.
+    Nothing,
+}
+
+impl<H: Host> Index<H> {
+    /// The word of `entry`, or null. Takes no lock, writes nothing.
+    #[inline]
+    pub(crate) fn get(&self, entry: SwapEntry) -> Word {
+        match self.look_up(entry) {
+            Seen::Word(word, _) => word,
+            Seen::NoLeaf => core::ptr::null_mut(),
+            Seen::Nothing => self.walk_to(entry.raw()),
+        }
+    }
+
+    /// As [`get`](Self::get), but without a walk.
+    #[inline]
+    pub(crate) fn look_up(&self, entry: SwapEntry) -> Seen<'_, H> {
+        let position = entry.raw();
+        let Some(node) = self.memory.hinted(position) else { return Seen::NoLeaf };
+        // Acquire on all, and in this order: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if !node.is_above(position) {
+            return Seen::Nothing;
+        }
+        let child = Child(node.child(1, position).load(Ordering::Acquire));
+        let Some(leaf) = child.leaf(&self.memory) else {
+            return if child.0.is_null() { Seen::NoLeaf } else { Seen::Nothing };
+        };
+        // Acquire: what the word refers to was stored before it, too.
+        let word = leaf.load(position, Ordering::Acquire);
+        if Visit::keyed(node, child, version).valid() {
+            Seen::Word(word, Lead { node, leaf })
+        } else {
+            Seen::Nothing
+        }
+    }
+
+    /// Calls `each` with the place in `range` and the word of every entry that has one, in order, and where it
+    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own.
+    #[inline]
+    pub(crate) fn look_through<'a>(
+        &'a self,
+        range: EntryRange,
+        mut each: impl FnMut(u64, Word, Lead<'a, H>),
+    ) {
+        let (first, last) = (range.first().raw(), range.last().raw());
+        let mut position = first;
+        while position <= last {
+            // The last of all positions is half of what fits.
+            let behind = (position | SLOT_MASK).min(last).wrapping_add(1);
+            let Some(view) = self.view(position) else {
+                position = behind;
+                continue;
+            };
+            // As long as it is worth something; then once more from there.
+            while let Some(word) = view.get(position) {
+                if !word.is_null() {
+                    each(position.wrapping_sub(first), word, view.lead());
+                }
+                position = position.wrapping_add(1);
+                if position == behind {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A look at the leaf of `position`, if there is one.
+    #[inline]
+    fn view(&self, position: u64) -> Option<View<'_, H>> {
+        let node = self.memory.hinted(position)?;
+        // Acquire on both: see `Visit::valid`.
+        let version = node.version.load(Ordering::Acquire);
+        if node.is_above(position) {
+            let child = Child(node.child(1, position).load(Ordering::Acquire));
+            match child.leaf(&self.memory) {
+                Some(leaf) => return Some(View::new(Visit::keyed(node, child, version), leaf)),
+                None if child.0.is_null() => return None,
+                None => {}
+            }
+        }
+        self.walk_to_view(position)
+    }
+}
