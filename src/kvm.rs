@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::tags::{GRANULES_PER_WORD, TagSink, TagSource};
+use crate::tags::{GRANULES_PER_WORD, TAG_MASK, TagSink, TagSource};
 
 /// One page's tags, a byte a granule. `T` is what holds the bytes: `&[u8]`, `&mut [u8]`,
 /// an array.
@@ -47,6 +47,14 @@ impl<T: AsMut<[u8]>> TagSink for GranuleBytes<T> {
         {
             *bytes = split(word);
         }
+    }
+
+    fn fill(&mut self, words: usize, tag: u64) {
+        let bytes = self.0.as_mut();
+        // Of a word that is not there as a whole nothing is written.
+        let len =
+            words.saturating_mul(GRANULES_PER_WORD).min(bytes.len() & !(GRANULES_PER_WORD - 1));
+        bytes.get_mut(..len).unwrap_or_default().fill((tag & TAG_MASK) as u8);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     pool::Reserve,
     slab::{OBJECT_MAX, Slabs, wipe},
     sync::{AtomicUsize, Ordering},
-    tags::{PageSize, TagSink, TagSource},
+    tags::{ALL_GRANULES, PageSize, TAG_MASK, TagSink, TagSource},
 };
 
 const _: () = assert!(usize::BITS == 64, "a slot word is a pointer of 64 bits");
@@ -71,11 +71,6 @@ fn inline_record(code: InlineCode) -> Record {
     let word = NonZero::<usize>::MIN | (code.bits() << 2) as usize | INLINE;
     Record(NonNull::dangling().with_addr(word))
 }
-
-/// The tag of the lowest granule of a word.
-const TAG_MASK: u64 = 0xf;
-/// Times a tag, sixteen granules of it.
-const EVERY_GRANULE: u64 = 0x1111_1111_1111_1111;
 
 /// True if the word holds the tags itself, so that reading it needs no lock.
 pub(crate) fn is_inline(word: Word) -> bool {
@@ -145,7 +140,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     pub(crate) fn of_one_tag(source: &(impl TagSource + ?Sized)) -> Option<Record> {
         let first = source.word(0);
         let tag = first & TAG_MASK;
-        let one_tag = first == tag.wrapping_mul(EVERY_GRANULE)
+        let one_tag = first == tag.wrapping_mul(ALL_GRANULES)
             && (1..P::WORDS).all(|i| source.word(i) == first);
         one_tag.then(|| inline_record(InlineCode::from_bits(tag)))
     }
@@ -269,11 +264,12 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Writes the tags of a record to `sink` if they are one tag, as most are.
     #[inline]
     pub(crate) fn read_one_tag(word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
-        // The code of a page of one tag is that tag, in the bits above the kind's.
-        let is_one_tag = word.addr() & !((TAG_MASK as usize) << 2) == INLINE;
+        // The code of a page of one tag is that tag, in the bits above the kind's. By subtraction,
+        // which leaves one test.
+        let code = word.addr().wrapping_sub(INLINE);
+        let is_one_tag = code & !((TAG_MASK as usize) << 2) == 0;
         if is_one_tag {
-            let tags = (word.addr() as u64 >> 2).wrapping_mul(EVERY_GRANULE);
-            (0..P::WORDS).for_each(|i| sink.set_word(i, tags));
+            sink.fill(P::WORDS, code as u64 >> 2);
         }
         is_one_tag
     }
@@ -345,9 +341,19 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ///
     /// # Safety
     /// A record owned the word, which is neither inline nor of the slabs, and no one else has it.
-    // Not inlined, and the rarer kind apart: this way nothing has to be kept on the stack.
+    // Not inlined: this way nothing has to be kept on the stack.
     #[inline(never)]
     unsafe fn free_of_host(&self, host: &H, word: Word) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free_of_host_here(host, word) };
+    }
+
+    /// The same, in the caller's own frame, which the rarer kind adds nothing to.
+    ///
+    /// # Safety
+    /// As [`free_of_host`](Self::free_of_host).
+    #[inline(always)]
+    unsafe fn free_of_host_here(&self, host: &H, word: Word) {
         match payload_of_host(word) {
             None => {}
             // SAFETY: a raw payload, which the record owned.

@@ -8,7 +8,7 @@ use core::{
 use mteswap::{
     entry::{EntryRange, SwapEntry},
     error::{Error, Result},
-    tags::{PageSize, TagSink, TagSource},
+    tags::{PageSize, TagSink, TagSource, byte_of},
 };
 
 use crate::{Page, mteswap_entry_t};
@@ -106,5 +106,11 @@ impl TagSink for TagsOut {
         let place = self.0.cast::<u64>().wrapping_add(index);
         // SAFETY: one of the page's words by the check above, writable by the invariant.
         unsafe { place.write_unaligned(word.to_le()) }
+    }
+
+    fn fill(&mut self, words: usize, tag: u64) {
+        let len = words.min(Page::WORDS).wrapping_mul(size_of::<u64>());
+        // SAFETY: not more than the page's bytes, writable by the invariant.
+        unsafe { self.0.cast::<u8>().write_bytes(byte_of(tag), len) }
     }
 }

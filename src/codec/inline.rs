@@ -10,7 +10,6 @@
 //! a page of one tag is that tag, a small number. Any 62 bits decode to something.
 
 use super::{
-    ALL_GRANULES,
     block::{BLOCK_WORDS, GRANULES},
     canvas::{Canvas, pattern},
     few::Few,
@@ -123,8 +122,7 @@ pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagS
     let code = code.bits();
     // A page of one tag, the commonest: no boundary, no mode.
     if code < 16 {
-        let word = code.wrapping_mul(ALL_GRANULES);
-        return (0..P::WORDS).for_each(|index| sink.set_word(index, word));
+        return sink.fill(P::WORDS, code);
     }
     if code >> MODE_SHIFT == 0 || P::SHIFT != 12 {
         let bits = number_bits::<P>();

@@ -34,14 +34,11 @@ use core::marker::PhantomData;
 
 use crate::{
     error::{Error, Result},
-    tags::{PageSize, TagSink, TagSource},
+    tags::{ALL_GRANULES, PageSize, TagSink, TagSource},
 };
 use block::{BLOCK_WORDS, Block, Format};
 use canvas::Canvas;
 use layout::Layout;
-
-/// A tag in every nibble of a word, by multiplication.
-const ALL_GRANULES: u64 = 0x1111_1111_1111_1111;
 
 /// How the tags of a page that is not [`Short`] are kept.
 #[derive(Clone, Copy)]

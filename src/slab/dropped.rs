@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use super::{FINE_STEP, SLAB_BYTES, Slab, Slabs, place_of, slab_of, wipe};
+use super::{FINE_STEP, SLAB_BYTES, Slab, Slabs, slab_of, wipe};
 use crate::{
     host::Host,
     sync::{AtomicU16, Ordering, spin_loop},
@@ -16,8 +16,11 @@ use crate::{
 /// last. The first byte of each is the place of the one before; that of the first is part of the
 /// link in [`Dropped`].
 ///
-/// All 0 where there are none.
+/// The place is the upper byte, the count the lower. All 0 where there are none.
 pub(super) struct Tally(AtomicU16);
+
+/// An object's place, from its address.
+const PLACE_SHIFT: u32 = FINE_STEP.trailing_zeros();
 
 impl Tally {
     pub(super) const fn new() -> Self {
@@ -108,12 +111,14 @@ unsafe fn count(object: NonNull<u8>) -> Result<u16, u16> {
     let tally = &unsafe { slab.as_ref() }.dropped.0;
     // Relaxed: what the others of the tally hold is of no interest here.
     let seen = tally.load(Ordering::Relaxed);
+    let [count, last] = seen.to_le_bytes();
     // SAFETY: the object is the caller's.
-    unsafe { object.write(seen as u8) };
-    // SAFETY: an object has two words.
-    let second = unsafe { object.byte_add(FINE_STEP) };
-    // One more, and this one's place, which is one less than its second word's.
-    let new = (u32::from(seen) | 0xff).wrapping_add(place_of(second).into());
+    unsafe { object.write(last) };
+    // Its place above the count, which its slab's objects do not overflow: the place's bits of an address, moved
+    // up. Those above leave the word, and below there are none, as objects are aligned.
+    const _: () = assert!(FINE_STEP == 1 << PLACE_SHIFT && SLAB_BYTES == FINE_STEP << 8);
+    let place = (object.addr().get() as u32) << (8 - PLACE_SHIFT);
+    let new = place.wrapping_add(u32::from(count).wrapping_add(1));
     // Release: whoever takes the tally finds what was written just now, and nobody uses the object
     // any more. If it was taken since and has come to the same again, that is as good.
     tally.compare_exchange(seen, new as u16, Ordering::Release, Ordering::Relaxed)
@@ -143,7 +148,7 @@ impl<H: Host> Slabs<H> {
         // Acquire: pairs with the Release of each that is in the tally. From here on it is another's
         // who drops the next one.
         let tally = head.dropped.0.swap(0, Ordering::Acquire);
-        let count = tally.to_le_bytes()[1];
+        let [count, place] = tally.to_le_bytes();
         let Some(lock) = self.lists.0.get(usize::from(head.list)) else { return };
         let mut list = lock.lock(host);
         let mut chain = None;
@@ -151,7 +156,7 @@ impl<H: Host> Slabs<H> {
             // Some stay: these are wiped one by one, for which no lock is held.
             drop(list);
             // SAFETY: the tally that was taken.
-            chain = Some(unsafe { wipe_tally(slab, tally) });
+            chain = Some(unsafe { wipe_tally(slab, place, count) });
             list = lock.lock(host);
         }
         let was_full = head.is_full();
@@ -164,7 +169,7 @@ impl<H: Host> Slabs<H> {
         if let Some(last) = chain {
             // SAFETY: the last of the chain, still ours. INVARIANT: wiped, as all before it.
             unsafe { last.write(head.free.get()) };
-            head.free.set(tally as u8);
+            head.free.set(place);
         }
         if was_full {
             list.push(slab);
@@ -176,8 +181,8 @@ impl<H: Host> Slabs<H> {
 /// last one comes back.
 ///
 /// # Safety
-/// The caller has taken this tally, which is not 0, from this slab.
-unsafe fn wipe_tally(slab: NonNull<Slab>, tally: u16) -> NonNull<u8> {
+/// The caller has taken the tally of this place and this count, which is not 0, from this slab.
+unsafe fn wipe_tally(slab: NonNull<Slab>, place: u8, count: u8) -> NonNull<u8> {
     // SAFETY: objects of the tally are in use, so the slab is live.
     let bytes = unsafe { slab.as_ref() }.object_bytes();
     let object_at = |place: u8| {
@@ -186,7 +191,6 @@ unsafe fn wipe_tally(slab: NonNull<Slab>, tally: u16) -> NonNull<u8> {
         // SAFETY: the tally leads to objects' places in the slab.
         unsafe { slab.cast::<u8>().add(at) }
     };
-    let [place, count] = tally.to_le_bytes();
     let mut object = object_at(place);
     for _ in 1..count {
         // SAFETY: an object of the tally, and not its first: ours, with a place in its first byte.

@@ -68,9 +68,7 @@ pub trait TagMemory: TagSource + TagSink + Clone {
 
     /// Tags every granule 0.
     fn clear(&mut self) {
-        for index in 0..self.words() {
-            self.set_word(index, 0);
-        }
+        self.fill(self.words(), 0);
     }
 
     /// Zeroes data and tags together, as a fresh page wants it (FLAG-13). A memory that holds

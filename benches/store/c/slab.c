@@ -85,21 +85,32 @@ static struct object *refill(size_t size, void (*construct)(void *))
 	return list;
 }
 
-static inline void *pop(unsigned int list, size_t size, void (*construct)(void *))
-{
-	struct cache *cache = cache_get();
-	struct object *object = cache->free[list];
+/* What a thread seldom does is apart, so that the rest needs no stack. */
+#define SELDOM __attribute__((noinline, cold))
 
-	if (__builtin_expect(!object, 0))
-		object = refill(size, construct);
+static inline void *take(struct cache *cache, unsigned int list, struct object *object, size_t size)
+{
 	cache->free[list] = object->next;
 	account(cache, (long)size);
 	return object;
 }
 
-static inline void push(unsigned int list, void *at, size_t size)
+SELDOM static void *pop_refilled(unsigned int list, size_t size, void (*construct)(void *))
 {
-	struct cache *cache = cache_get();
+	return take(cache_get(), list, refill(size, construct), size);
+}
+
+static inline void *pop(unsigned int list, size_t size, void (*construct)(void *))
+{
+	struct object *object = mine ? mine->free[list] : NULL;
+
+	if (__builtin_expect(!object, 0))
+		return pop_refilled(list, size, construct);
+	return take(mine, list, object, size);
+}
+
+static inline void give(struct cache *cache, unsigned int list, void *at, size_t size)
+{
 	struct object *object = at;
 
 	object->next = cache->free[list];
@@ -107,23 +118,44 @@ static inline void push(unsigned int list, void *at, size_t size)
 	account(cache, -(long)size);
 }
 
+SELDOM static void push_first(unsigned int list, void *at, size_t size)
+{
+	give(cache_create(NONE), list, at, size);
+}
+
+static inline void push(unsigned int list, void *at, size_t size)
+{
+	if (__builtin_expect(!mine, 0))
+		push_first(list, at, size);
+	else
+		give(mine, list, at, size);
+}
+
+SELDOM static void *alloc_large(size_t size, size_t align)
+{
+	account(cache_get(), (long)size);
+	return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+SELDOM static void free_large(void *object, size_t size)
+{
+	account(cache_get(), -(long)size);
+	free(object);
+}
+
 void *slab_alloc(size_t size, size_t align)
 {
-	if (__builtin_expect(size > SLAB_MAX, 0)) {
-		account(cache_get(), (long)size);
-		return aligned_alloc(align, (size + align - 1) & ~(align - 1));
-	}
+	if (__builtin_expect(size > SLAB_MAX, 0))
+		return alloc_large(size, align);
 	return pop((size + 7) / 8, size, NULL);
 }
 
 void slab_free(void *object, size_t size)
 {
-	if (__builtin_expect(size > SLAB_MAX, 0)) {
-		account(cache_get(), -(long)size);
-		free(object);
-		return;
-	}
-	push((size + 7) / 8, object, size);
+	if (__builtin_expect(size > SLAB_MAX, 0))
+		free_large(object, size);
+	else
+		push((size + 7) / 8, object, size);
 }
 
 void *slab_node_alloc(size_t size, void (*construct)(void *))
