@@ -27,7 +27,6 @@ use crate::{
     index::Word,
     pool::Reserve,
     slab::{OBJECT_MAX, Slabs, wipe},
-    sync::{AtomicUsize, Ordering},
     tags::{ALL_GRANULES, PageSize, TAG_MASK, TagSink, TagSource},
 };
 
@@ -102,8 +101,6 @@ const SIZED_STEP: usize = 32;
 /// The memory of records.
 pub(crate) struct Records<H: Host, P: PageSize> {
     slabs: Slabs<H>,
-    /// Bytes of payloads that came from the host one by one.
-    direct: AtomicUsize,
     /// Raw payloads kept back for when the host has no memory.
     reserve: Reserve<H>,
     page: PhantomData<P>,
@@ -117,17 +114,30 @@ impl<H: Host, P: PageSize> Records<H, P> {
     };
 
     pub(crate) const fn new() -> Self {
-        Self {
-            slabs: Slabs::new(),
-            direct: AtomicUsize::new(0),
-            reserve: Reserve::new(),
-            page: PhantomData,
-        }
+        Self { slabs: Slabs::new(), reserve: Reserve::new(), page: PhantomData }
     }
 
-    /// Bytes held from the host, the reserve apart.
-    pub(crate) fn bytes(&self) -> usize {
-        self.slabs.bytes().saturating_add(self.direct.load(Ordering::Relaxed))
+    /// Bytes held from the host for slabs.
+    pub(crate) fn slab_bytes(&self) -> usize {
+        self.slabs.bytes()
+    }
+
+    /// Bytes held from the host for the payload of a record alone: 0 for one in a slab, or without.
+    ///
+    /// Not summed up as payloads come and go: all who save and invalidate would meet in the sum.
+    ///
+    /// # Safety
+    /// As for [`read`](Self::read).
+    pub(crate) unsafe fn own_bytes(word: Word) -> usize {
+        if is_inline(word) || is_of_slab(word) {
+            return 0;
+        }
+        match payload_of_host(word) {
+            None => 0,
+            Some(Payload::Raw(_)) => Self::RAW_LAYOUT.size(),
+            // SAFETY: the caller's promise: it is live.
+            Some(Payload::Sized(payload)) => unsafe { layout_of_sized(payload) }.size(),
+        }
     }
 
     /// Bytes held in reserve.
@@ -220,21 +230,20 @@ impl<H: Host, P: PageSize> Records<H, P> {
         let (payload, size) = if len <= OBJECT_MAX {
             self.slabs.alloc(host, len, flags)?
         } else {
-            self.alloc_sized(host, len, flags)?
+            Self::alloc_sized(host, len, flags)?
         };
         Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
     /// A payload that tells its own size, for `len` bytes behind that, and its bytes. `None` where there is no memory, or where raw tags are no larger.
     #[inline(never)]
-    fn alloc_sized(&self, host: &H, len: usize, flags: AllocFlags) -> Option<(NonNull<u8>, usize)> {
+    fn alloc_sized(host: &H, len: usize, flags: AllocFlags) -> Option<(NonNull<u8>, usize)> {
         let layout = sized_layout(len.checked_add(SIZE_BYTES)?)?;
         let size = layout.size();
         if size >= Self::RAW_LAYOUT.size() {
             return None;
         }
         let payload = host.alloc(layout, flags)?;
-        self.direct.fetch_add(size, Ordering::Relaxed);
         // SAFETY: the host gave us this many bytes.
         unsafe { payload.write_bytes(0, size) };
         // SAFETY: as above, more than two, and aligned to `SIZED_STEP`.
@@ -251,7 +260,6 @@ impl<H: Host, P: PageSize> Records<H, P> {
     ) -> Option<Record> {
         let layout = Self::RAW_LAYOUT;
         let payload = host.alloc(layout, flags).or_else(|| self.reserve.pop(host))?;
-        self.direct.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
         // follows initialise it.
         unsafe { payload.write_bytes(0, layout.size()) };
@@ -329,7 +337,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
         if !is_of_slab(word) {
             // SAFETY: the record's word, which is consumed here.
-            return unsafe { self.free_of_host(host, word) };
+            return unsafe { Self::free_of_host(host, word) };
         }
         // SAFETY: the record's word.
         let object = unsafe { object_of(word) };
@@ -343,9 +351,9 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// A record owned the word, which is neither inline nor of the slabs, and no one else has it.
     // Not inlined: this way nothing has to be kept on the stack.
     #[inline(never)]
-    unsafe fn free_of_host(&self, host: &H, word: Word) {
+    unsafe fn free_of_host(host: &H, word: Word) {
         // SAFETY: the caller's promise.
-        unsafe { self.free_of_host_here(host, word) };
+        unsafe { Self::free_of_host_here(host, word) };
     }
 
     /// The same, in the caller's own frame, which the rarer kind adds nothing to.
@@ -353,15 +361,15 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// # Safety
     /// As [`free_of_host`](Self::free_of_host).
     #[inline(always)]
-    unsafe fn free_of_host_here(&self, host: &H, word: Word) {
+    unsafe fn free_of_host_here(host: &H, word: Word) {
         match payload_of_host(word) {
             None => {}
             // SAFETY: a raw payload, which the record owned.
             Some(Payload::Raw(payload)) => unsafe {
-                self.free_direct(host, payload, Self::RAW_LAYOUT);
+                Self::free_direct(host, payload, Self::RAW_LAYOUT);
             },
             // SAFETY: a payload of this kind, which the record owned.
-            Some(Payload::Sized(payload)) => unsafe { self.free_sized(host, payload) },
+            Some(Payload::Sized(payload)) => unsafe { Self::free_sized(host, payload) },
         }
     }
 
@@ -369,18 +377,17 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// `payload` is one that begins with its size, and nobody else has it.
     #[cold]
     #[inline(never)]
-    unsafe fn free_sized(&self, host: &H, payload: NonNull<u8>) {
+    unsafe fn free_sized(host: &H, payload: NonNull<u8>) {
         // SAFETY: live until it is freed here.
         let layout = unsafe { layout_of_sized(payload) };
         // SAFETY: the caller's promise.
-        unsafe { self.free_direct(host, payload, layout) };
+        unsafe { Self::free_direct(host, payload, layout) };
     }
 
     /// # Safety
     /// `payload` came from this host with this layout, and nobody else has it.
     #[inline(always)]
-    unsafe fn free_direct(&self, host: &H, payload: NonNull<u8>, layout: Layout) {
-        self.direct.fetch_sub(layout.size(), Ordering::Relaxed);
+    unsafe fn free_direct(host: &H, payload: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's payload, this large.
         unsafe { wipe(payload, layout.size()) };
         // SAFETY: the caller's promise.

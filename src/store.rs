@@ -380,9 +380,13 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         self.index.for_each(|word| {
             stats.entries = stats.entries.wrapping_add(1);
             stats.inline_entries = stats.inline_entries.wrapping_add(is_inline(word).into());
+            // SAFETY: a word of this index, which has its leaf locked.
+            let own = unsafe { Records::<H, P>::own_bytes(word) };
+            stats.payload_bytes = stats.payload_bytes.wrapping_add(own as u64);
         });
         let (index, reserved) = self.index.bytes();
-        stats.payload_bytes = self.records.bytes() as u64;
+        let slabs = self.records.slab_bytes() as u64;
+        stats.payload_bytes = stats.payload_bytes.wrapping_add(slabs);
         stats.index_bytes = index as u64;
         stats.reserved_bytes =
             reserved.saturating_add(self.records.reserved_bytes(self.host())) as u64;

@@ -28,7 +28,7 @@ impl<'a, H: Host, P: PageSize> Dropping<'a, H, P> {
     pub(crate) unsafe fn take(&mut self, word: Word) {
         if !is_of_slab(word) {
             // SAFETY: the caller's promise; it is not inline.
-            return unsafe { self.records.free_of_host_here(&self.host, word) };
+            return unsafe { Records::<H, P>::free_of_host_here(&self.host, word) };
         }
         // SAFETY: a record's word.
         let object = unsafe { object_of(word) };
