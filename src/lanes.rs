@@ -15,3 +15,28 @@ pub(crate) fn lane<H: Host>(host: &H) -> usize {
 /// Cache lines of its own.
 #[repr(align(64))]
 pub(crate) struct OwnLine<T>(pub(crate) T);
+
+/// One for each lane.
+pub(crate) struct Lanes<T>([OwnLine<T>; LANES]);
+
+impl<T> Lanes<T> {
+    pub(crate) const fn new(all: [OwnLine<T>; LANES]) -> Self {
+        Self(all)
+    }
+
+    /// The caller's.
+    #[inline(always)]
+    pub(crate) fn own<H: Host>(&self, host: &H) -> &T {
+        let [OwnLine(first), ..] = &self.0;
+        // In bounds.
+        self.0.get(lane(host)).map_or(first, |own| &own.0)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|lane| &lane.0)
+    }
+
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|lane| &mut lane.0)
+    }
+}

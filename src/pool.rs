@@ -16,6 +16,7 @@ use intrusive_collections::{
 use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host, Lock},
+    lanes::{LANES, Lanes, OwnLine},
     sync::{AtomicPtr, AtomicUsize, Ordering},
 };
 
@@ -254,6 +255,47 @@ impl<T> core::ops::Deref for Ref<'_, T> {
     }
 }
 
+/// Blocks of one lane that may be taken again.
+struct Unused<H: Host> {
+    stack: Lock<H, Stack>,
+    /// How many there are, for a look before the lock is taken. Not kept where there is one lane.
+    len: AtomicUsize,
+}
+
+impl<H: Host> Unused<H> {
+    const fn new() -> Self {
+        Self { stack: Lock::new(Stack::new()), len: AtomicUsize::new(0) }
+    }
+
+    #[inline(always)]
+    fn pop(&self, host: &H) -> Option<NonNull<u8>> {
+        // Relaxed: a hint and no more. Who believes an old one asks elsewhere.
+        if LANES > 1 && self.len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut stack = self.stack.lock(host);
+        let block = stack.pop();
+        self.note(&stack);
+        block
+    }
+
+    /// # Safety
+    /// As for [`Stack::push`].
+    #[inline(always)]
+    unsafe fn push(&self, host: &H, block: NonNull<u8>) {
+        let mut stack = self.stack.lock(host);
+        // SAFETY: the caller's promise.
+        unsafe { stack.push(block) };
+        self.note(&stack);
+    }
+
+    fn note(&self, stack: &Stack) {
+        if LANES > 1 {
+            self.len.store(stack.len(), Ordering::Relaxed);
+        }
+    }
+}
+
 /// What a [`Pool`] is made of.
 ///
 /// # Safety
@@ -274,7 +316,7 @@ pub(crate) unsafe trait Pooled {
 /// Memory that was ever taken from the pool holds a valid `T` until the pool is
 /// borrowed mutably or dropped.
 pub(crate) struct Pool<H: Host, T: Pooled> {
-    free: Lock<H, Stack>,
+    unused: Lanes<Unused<H>>,
     reserve: Reserve<H>,
     /// Blocks that came from the host, wherever they are now.
     held: AtomicUsize,
@@ -284,7 +326,7 @@ pub(crate) struct Pool<H: Host, T: Pooled> {
 impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) const fn new() -> Self {
         Self {
-            free: Lock::new(Stack::new()),
+            unused: Lanes::new([const { OwnLine(Unused::new()) }; LANES]),
             reserve: Reserve::new(),
             held: AtomicUsize::new(0),
             objects: PhantomData,
@@ -294,12 +336,24 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// An empty object: from those given back, from the host, or, where the host has
     /// none, from the reserve.
     pub(crate) fn take(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        // Bound on their own: a guard in a condition would be held for the whole body.
-        let unused = self.free.lock(host).pop();
-        if let Some(block) = unused {
-            return Some(block.cast());
+        match self.unused.own(host).pop(host) {
+            Some(block) => Some(block.cast()),
+            None => self.take_elsewhere(host, flags),
         }
-        self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
+    }
+
+    /// The same, of other lanes than the caller's.
+    // Not inlined: its stack is given back where it is not needed.
+    #[inline(never)]
+    fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
+        let others =
+            if LANES > 1 { self.unused.all().find_map(|lane| lane.pop(host)) } else { None };
+        match others {
+            Some(block) => Some(block.cast()),
+            None => {
+                self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
+            }
+        }
     }
 
     fn new_object(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
@@ -318,7 +372,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) unsafe fn give(&self, host: &H, object: NonNull<T>) {
         // SAFETY: by `Pooled`'s promise a `T` begins with a word for the link; the
         // caller hands the object over.
-        unsafe { self.free.lock(host).push(object.cast()) };
+        unsafe { self.unused.own(host).push(host, object.cast()) };
     }
 
     /// Sees to it that as many objects as are wanted, or more, are kept for when the host has no
@@ -361,7 +415,14 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// Exclusive access says that no reader is left who might look at one.
     #[inline(never)]
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
-        let mut unused = core::mem::replace(self.free.get_mut(), Stack::new());
+        let mut unused = Stack::new();
+        for lane in self.unused.all_mut() {
+            lane.len = AtomicUsize::new(0);
+            while let Some(block) = lane.stack.get_mut().pop() {
+                // SAFETY: popped from a stack that owned it.
+                unsafe { unused.push(block) };
+            }
+        }
         let bytes = unused.len().saturating_mul(size_of::<T>());
         while let Some(block) = unused.pop() {
             self.return_to_host(host, block);
