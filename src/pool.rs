@@ -6,6 +6,9 @@
 //! and nodes go back to a [`Pool`] of the store, and from there to the host only
 //! through `&mut self`, when nobody else can be inside.
 
+#[cfg(test)]
+mod tests;
+
 use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
 
 use intrusive_collections::{
