@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Tags in a word.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Shifts that bring four tags of three bits to four, two at a time, and so on; and what of a
 /// word stays where it is.
 const STEPS: [(u32, u64); 4] = [

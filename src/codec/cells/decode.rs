@@ -5,8 +5,8 @@ use core::num::NonZero;
 use super::{
     super::{
         ALL_GRANULES,
-        bits::{LANES, bytes_to, numbers_at},
-        block::GRANULES,
+        bits::{LANES, bits_at, bytes_to, numbers_at},
+        block::{BLOCK_WORDS, GRANULES},
         canvas::{Canvas, pattern},
         packed,
     },
@@ -104,7 +104,8 @@ impl Head {
 pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
     match head.shape(bytes, 0)?.len() {
-        0..=GRID_MAX if head.count() == 1 => decode_grid(canvas, bytes),
+        len @ 0..=GRID_MAX if head.count() == 1 => decode_grid(canvas, bytes, len),
+        _ if head.count() == 1 => decode_equal(canvas, bytes),
         _ => decode_long(canvas, bytes),
     }
 }
@@ -156,49 +157,72 @@ fn run_of(shape: Shape) -> u64 {
     run << (shape.zeroes().wrapping_mul(4) & 63)
 }
 
-/// Cells of one shape beside one another, two in a word or, where they fit, four.
-struct Spread {
-    /// A cell of tag 1.
+/// Two to the power of `LOG` cells of one shape beside one another in a word: two, four or eight.
+struct Spread<const LOG: u32> {
+    /// Bits of a tag as it is read, and by how many a cell has more.
+    width: u32,
+    apart: u32,
+    /// So many tags beside one another; and with gaps between their halves, their quarters, and all of them.
+    dense: u64,
+    halves: u64,
+    quarters: u64,
+    tags: u64,
+    /// A cell of the lowest tag that is read, and what all have that is not.
     run: u64,
-    /// Bits of a cell, of those beside one another, and of their tags; and how many of those a word holds.
-    step: u32,
-    bits: usize,
-    tag_bits: u32,
-    groups: u32,
-    /// Two tags each, and one, as far apart as the cells they are of.
-    pairs: u64,
-    ones: u64,
+    odd: u64,
+    /// Bits of all.
+    bits: u32,
 }
 
-impl Spread {
-    /// Of cells of [`GRID_MAX`] granules at the most.
+impl<const LOG: u32> Spread<LOG> {
     #[inline(always)]
-    fn new(shape: Shape) -> Self {
-        let step = (shape.len() as u32).wrapping_mul(4);
-        let beside = |of: u64, by: u32| of | of.wrapping_shl(by);
-        let (run, two) = (run_of(shape), beside(0xf, step));
-        let bits = (step as usize).wrapping_mul(2);
-        if shape.len() > GRID_MAX / 2 {
-            return Self { run, step, bits, tag_bits: 8, groups: 8, pairs: 0xff, ones: two };
+    fn new(shape: Shape, odd: Option<u8>) -> Self {
+        let (width, step) = (packed::width(odd) as u32, (shape.len() as u32).wrapping_mul(4));
+        let many = |count: u32| !(u64::MAX << (width.wrapping_mul(count) & 63));
+        let beside = |of: u64, count: u32| of | of.wrapping_shl(step.wrapping_mul(count));
+        let halves = beside(many(1 << LOG >> 1), 1 << LOG >> 1);
+        let quarters = if LOG == 3 { beside(beside(many(2), 2), 4) } else { halves };
+        let ones = (0..LOG).fold(1, |ones, log| beside(ones, 1 << log));
+        let run = run_of(shape);
+        let (run, odd) = match odd {
+            None => (run, 0),
+            // Every other cell has the lowest bit, from the first or from the second on.
+            Some(parity) => {
+                let first = ones & beside(beside(0xf, 2), 4);
+                (run << 1, (if parity == 0 { ones ^ first } else { first }).wrapping_mul(run))
+            }
+        };
+        Self {
+            width,
+            apart: step.wrapping_sub(width),
+            dense: many(1 << LOG),
+            halves,
+            quarters,
+            tags: ones.wrapping_mul(many(1)),
+            run,
+            odd,
+            bits: step << LOG,
         }
-        let four = step.wrapping_mul(2);
-        let (pairs, ones) = (beside(0xff, four), beside(two, four));
-        Self { run, step, bits: bits.wrapping_mul(2), tag_bits: 16, groups: 4, pairs, ones }
     }
 
-    /// The cells of two or four tags.
+    /// The cells of the first tags of these.
     #[inline(always)]
-    fn cells(&self, tags: u16) -> u64 {
-        let (tags, apart) = (u64::from(tags), self.step.wrapping_sub(4));
-        let pairs = (tags | tags.wrapping_shl(apart.wrapping_mul(2))) & self.pairs;
-        let ones = (pairs | pairs.wrapping_shl(apart)) & self.ones;
-        ones.wrapping_mul(self.run)
+    fn cells(&self, tags: u64) -> u64 {
+        let mut tags = tags & self.dense;
+        if LOG == 3 {
+            tags = (tags | tags << (self.apart.wrapping_mul(4) & 63)) & self.halves;
+        }
+        if LOG >= 2 {
+            tags = (tags | tags << (self.apart.wrapping_mul(2) & 63)) & self.quarters;
+        }
+        tags = (tags | tags << (self.apart & 63)) & self.tags;
+        tags.wrapping_mul(self.run) | self.odd
     }
 }
 
-/// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
-#[inline(never)]
-fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+/// What stands before cells of one shape, that shape, and the bytes of all.
+#[inline(always)]
+fn read_equal(bytes: &[u8]) -> Option<(Head, Shape, NonZero<usize>)> {
     let head = Head::read(bytes)?;
     let shape = head.shape(bytes, 0)?;
     let (len, skip) = (shape.len() as u32, head.skip() as u32);
@@ -207,30 +231,57 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
         return None;
     }
     let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
-    let used = bytes_to(bytes, head.cell_at(count))?;
-    let spread = Spread::new(shape);
+    Some((head, shape, bytes_to(bytes, head.cell_at(count))?))
+}
+
+/// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
+#[inline(always)]
+fn decode_grid(canvas: &mut Canvas, bytes: &[u8], len: usize) -> Option<NonZero<usize>> {
+    match len {
+        0..=2 => lay::<3>(canvas, bytes),
+        3..=4 => lay::<2>(canvas, bytes),
+        _ => lay::<1>(canvas, bytes),
+    }
+}
+
+/// Lays cells of one shape, of which as many fit a word, from the first word to the last.
+#[inline(never)]
+fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let (head, shape, used) = read_equal(bytes)?;
+    let spread = Spread::<LOG>::new(shape, head.odd());
     let words = canvas.words();
-    // Bits of the first cell that lie before the block.
-    let mut cut = skip.wrapping_mul(4);
-    let (mut at, mut tags_at) = (0usize, head.cell_at(0));
-    while at < GRANULES * 4 {
-        let mut tags = packed::sixteen(bytes, tags_at, head.odd());
-        tags_at = packed::width(head.odd()).wrapping_mul(16).wrapping_add(tags_at);
-        for _ in 0..spread.groups {
-            let cells = spread.cells(tags as u16) >> (cut & 63);
-            if let Some(word) = words.get_mut(at / 64) {
-                *word |= cells << (at & 63);
+    // The word at hand, and how many of its bits are there. What of the first cell lies before the block goes into
+    // a word before the first.
+    let (mut held, mut index, mut there) = (0u64, 0usize, 0u32);
+    let before = (head.skip() as u32).wrapping_mul(4);
+    if before > 0 {
+        (index, there) = (usize::MAX, u64::BITS.wrapping_sub(before));
+    }
+    let mut at = head.cell_at(0);
+    loop {
+        let mut tags = bits_at(bytes, at);
+        at = at.wrapping_add(spread.width.wrapping_mul(16) as usize);
+        for _ in 0..packed::LANES >> LOG {
+            let cells = spread.cells(tags);
+            tags >>= (spread.width << LOG) & 63;
+            held |= cells << (there & 63);
+            there = there.wrapping_add(spread.bits);
+            if there < u64::BITS {
+                continue;
             }
-            // Behind the block there is one more, and then none.
-            if let Some(next) = words.get_mut((at / 64).wrapping_add(1)) {
-                *next |= cells >> 1 >> (!at & 63);
+            if let Some(word) = words.get_mut(index) {
+                *word = held;
             }
-            at = spread.bits.wrapping_sub(cut as usize).wrapping_add(at);
-            tags >>= spread.tag_bits;
-            cut = 0;
+            index = index.wrapping_add(1);
+            // Cells have bits, so this ends.
+            if index == BLOCK_WORDS {
+                return Some(used);
+            }
+            there = there.wrapping_sub(u64::BITS);
+            // In two steps: all of the cells may have gone.
+            held = cells >> 1 >> (spread.bits.wrapping_sub(1).wrapping_sub(there) & 63);
         }
     }
-    Some(used)
 }
 
 /// Paints a block of cells, run by run.
@@ -258,6 +309,34 @@ fn paint(
         tag = pattern(next_tag);
     }
     Some(())
+}
+
+/// Decodes cells of one shape, of any length.
+#[inline(never)]
+fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let (head, shape, used) = read_equal(bytes)?;
+    let mut end = shape.len().wrapping_sub(head.skip());
+    let mut begin = end.saturating_sub(shape.others());
+    let mut at = head.cell_at(0);
+    loop {
+        let mut tags = packed::sixteen(bytes, at, head.odd());
+        at = at.wrapping_add(packed::width(head.odd()).wrapping_mul(packed::LANES));
+        for _ in 0..packed::LANES {
+            // A cell is a granule long at least, so this ends.
+            if begin >= GRANULES {
+                return Some(used);
+            }
+            let tag = pattern(tags & 15);
+            canvas.change(begin, tag);
+            if end >= GRANULES {
+                return Some(used);
+            }
+            canvas.change(end, tag);
+            begin = end.wrapping_add(shape.zeroes());
+            end = begin.wrapping_add(shape.others());
+            tags >>= 4;
+        }
+    }
 }
 
 /// Decodes cells of any shapes.
