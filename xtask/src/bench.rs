@@ -46,8 +46,8 @@ use progress::Progress;
 use report::Report;
 
 /// Each has its samples and its place in docs/performance.md.
-const SECTIONS: [&str; 8] =
-    ["count", "arm64", "memory", "time", "um", "growth", "threads", "peers"];
+const SECTIONS: [&str; 9] =
+    ["count", "arm64", "memory", "time", "um", "growth", "threads", "peers", "bounds"];
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -98,6 +98,7 @@ pub(crate) struct Args {
 /// What is timed in one process, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Timed {
+    Bounds,
     Peers,
     Growth,
     Threads,
@@ -172,6 +173,9 @@ fn in_process(
         return Ok(());
     }
     let wanted = |what| args.only.is_empty() && args.pages.is_empty() || args.only.contains(&what);
+    if wanted(Timed::Bounds) {
+        report.show("bounds", bench.samples("bounds", &[])?, table::bounds)?;
+    }
     if wanted(Timed::Peers) {
         report.show("peers", bench.samples("peers", &[])?, table::peers)?;
     }

@@ -13,6 +13,7 @@ use crate::{
     time::{Place, Plan, Speed},
 };
 
+mod bounds;
 mod count;
 mod pages;
 mod progress;
@@ -45,6 +46,8 @@ enum What {
     Threads,
     /// growth, entries, operation, store, nanoseconds a call
     Growth,
+    /// bounds, what a call does alone, "machine", nanoseconds a call
+    Bounds,
     /// memory, class, store, bytes a page
     Memory,
     /// Prints nothing; for callgrind.
@@ -132,6 +135,15 @@ fn main() -> Result<()> {
                     grown(&Kernel, &plan);
                     progress.steps(entries as usize, &format!("{entries} entries"));
                 }
+            }
+        }
+        What::Bounds => {
+            let mut progress = Progress::new(rounds as usize);
+            for _ in 0..rounds {
+                for (what, ns) in bounds::round(entries.into()) {
+                    println!("bounds\t{what}\tmachine\t{ns:.3}");
+                }
+                progress.step("calls that do one thing");
             }
         }
         What::Memory => {

@@ -113,7 +113,7 @@ fn restore<S: Store>(store: &S, entry: u64) {
 }
 
 #[inline(always)]
-fn each(offsets: impl Iterator<Item = u64>, mut call: impl FnMut(u64)) -> f64 {
+pub(crate) fn each(offsets: impl Iterator<Item = u64>, mut call: impl FnMut(u64)) -> f64 {
     let start = cpu_time();
     let mut calls = 0_u64;
     offsets.for_each(|offset| {

@@ -173,6 +173,18 @@ pub(super) fn peers(samples: &str) -> Result<Table> {
     Ok(table.finish())
 }
 
+/// What no store's call goes below, and what another's must take for it to be so many times as fast.
+pub(super) fn bounds(samples: &str) -> Result<Table> {
+    let mut text =
+        "| a call that | ns | 3 times that | 8 times that |\n|---|---|---|---|\n".to_owned();
+    for (key, row) in rows(samples)? {
+        let [(_, ns)] = row.iter().collect::<Vec<_>>()[..] else { anyhow::bail!("whose? {key:?}") };
+        let (what, once) = (key.join(""), median(ns));
+        writeln!(text, "| {what} | {} | {:.1} | {:.1} |", spread(ns, 1), 3.0 * once, 8.0 * once)?;
+    }
+    Ok(Table { text, judged: 0, missed: Vec::new() })
+}
+
 /// Rows with their ratios, those with a target apart from the rest.
 struct Rows {
     columns: String,
@@ -294,6 +306,13 @@ mod tests {
         let disturbed = threads(&(alone + &row("same type", 17.0, 0.5))).unwrap();
         assert!(disturbed.text.ends_with("these are no figures.\n"));
         assert!(threads(&row("same type", 17.0, 1.0)).is_err());
+    }
+
+    #[test]
+    fn bounds_have_what_another_must_take() {
+        let samples = "bounds\twaits\tmachine\t1\nbounds\twaits\tmachine\t3\n";
+        let table = bounds(samples).unwrap().text;
+        assert!(table.ends_with("| waits | 2.0 (1.0–3.0) | 6.0 | 16.0 |\n"), "{table}");
     }
 
     #[test]
