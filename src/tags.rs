@@ -199,3 +199,44 @@ impl<T: TagSink + ?Sized> TagSink for &mut T {
         (**self).fill(words, tag);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+    use crate::kvm::GranuleBytes;
+
+    /// Word by word, as a sink does that says nothing of filling.
+    struct OneByOne<T>(T);
+
+    impl<T: TagSink> TagSink for OneByOne<T> {
+        fn set_word(&mut self, index: usize, word: u64) {
+            self.0.set_word(index, word);
+        }
+    }
+
+    #[test]
+    fn sinks_are_filled_as_if_word_by_word() {
+        for (words, tag) in
+            [0, 1, 3, 16, 17, usize::MAX].into_iter().zip([5_u64, 0x1f, 0xa0, 15, 9, 3])
+        {
+            // A whole page, less than a word, and no whole number of words.
+            for len in [128, 7, 60, 0] {
+                let (mut bytes, mut slow) = (vec![0xc3_u8; len], vec![0xc3_u8; len]);
+                TagSink::fill(bytes.as_mut_slice(), words, tag);
+                TagSink::fill(&mut OneByOne(slow.as_mut_slice()), words.min(20), tag);
+                assert_eq!(bytes, slow, "{words} words of {tag}, {len} bytes");
+
+                let (mut bytes, mut slow) = (vec![0xc3_u8; len], vec![0xc3_u8; len]);
+                GranuleBytes(&mut bytes).fill(words, tag);
+                OneByOne(GranuleBytes(&mut slow)).fill(words.min(20), tag);
+                assert_eq!(bytes, slow, "{words} words of {tag}, {len} granules");
+            }
+            let (mut page, mut slow) = ([!0_u64; 16], [!0_u64; 16]);
+            TagSink::fill(&mut page, words, tag);
+            OneByOne(&mut slow).fill(words.min(20), tag);
+            assert_eq!(page, slow, "{words} words of {tag}");
+        }
+    }
+}
