@@ -93,7 +93,8 @@ pub unsafe trait Host: Clone + Send + Sync {
 
     /// A number that callers at the same time do not share, as far as it can be had for next to nothing: the CPU's, or
     /// the thread's. Memory is handed out so that few numbers meet in it. A number that is another's, or out of
-    /// date, costs nothing but time.
+    /// date, costs nothing but time. Asked in any context, with locks of the library held, too: it must not sleep, take a lock
+    /// or call the library.
     fn processor(&self) -> usize {
         0
     }

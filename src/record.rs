@@ -127,7 +127,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Not summed up as payloads come and go: all who save and invalidate would meet in the sum.
     ///
     /// # Safety
-    /// As for [`read`](Self::read).
+    /// `word` is null or that of a record of these, inline or not, and the lock of the leaf it lies in is held.
     pub(crate) unsafe fn own_bytes(word: Word) -> usize {
         if is_inline(word) || is_of_slab(word) {
             return 0;

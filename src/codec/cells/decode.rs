@@ -104,7 +104,9 @@ impl Head {
 pub(in crate::codec) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
     match head.shape(bytes, 0)?.len() {
-        len @ 0..=GRID_MAX if head.count() == 1 => decode_grid(canvas, bytes, len),
+        // Not of one granule: tags of three bits would not move out of each other's way (`Spread::cells`), and no encoder
+        // has such cells.
+        len @ 2..=GRID_MAX if head.count() == 1 => decode_grid(canvas, bytes, len),
         _ if head.count() == 1 => decode_equal(canvas, bytes),
         _ => decode_long(canvas, bytes),
     }
@@ -238,7 +240,7 @@ fn read_equal(bytes: &[u8]) -> Option<(Head, Shape, NonZero<usize>)> {
 #[inline(always)]
 fn decode_grid(canvas: &mut Canvas, bytes: &[u8], len: usize) -> Option<NonZero<usize>> {
     match len {
-        0..=2 => lay::<3>(canvas, bytes),
+        2 => lay::<3>(canvas, bytes),
         3..=4 => lay::<2>(canvas, bytes),
         _ => lay::<1>(canvas, bytes),
     }
