@@ -360,3 +360,55 @@ fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     })?;
     bytes_to(bytes, head.cell_at(count.wrapping_sub(held.left)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use super::*;
+
+    /// Cells of one shape one after the other, granule by granule.
+    fn slowly(zeroes: usize, others: usize, skip: usize, tags: &[u64]) -> [u64; BLOCK_WORDS] {
+        let cell = |tag: &u64| [vec![0; zeroes], vec![*tag; others]].concat();
+        let granules: Vec<u64> = tags.iter().flat_map(cell).skip(skip).take(GRANULES).collect();
+        core::array::from_fn(|word| {
+            (0..16).fold(0, |sum, i| sum | granules[word * 16 + i] << (4 * i))
+        })
+    }
+
+    #[test]
+    fn codec_cells_of_one_shape_are_those_that_are_written() {
+        let mut seed = 1_u64;
+        for (len, odd) in (1..=20).flat_map(|len| [None, Some(0), Some(1)].map(|odd| (len, odd))) {
+            for (zeroes, skip) in
+                (0..len).flat_map(|zeroes| (0..len).map(move |skip| (zeroes, skip)))
+            {
+                let width = packed::width(odd);
+                let (mut bits, mut tags) = (vec![false; 32], Vec::new());
+                for number in 0..(GRANULES + skip).div_ceil(len) as u64 {
+                    seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(number);
+                    let read = seed >> 40 & ((1 << width) - 1);
+                    bits.extend((0..width).map(|bit| read >> bit & 1 == 1));
+                    tags.push(odd.map_or(read, |odd| read << 1 | (number ^ u64::from(odd)) & 1));
+                }
+                let byte =
+                    |bits: &[bool]| (0..).zip(bits).fold(0, |b, (i, bit)| b | u8::from(*bit) << i);
+                let mut bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
+                bytes[0] = if odd.is_some() { ODD_EVEN } else { 0 };
+                bytes[1] = odd.unwrap_or(0) << 7 | skip as u8;
+                bytes[2] = zeroes as u8;
+                bytes[3] = (len - zeroes - 1) as u8;
+                let mut canvas = Canvas::new();
+                let used = decode(&mut canvas, &bytes).unwrap();
+                let mut words = [!0; BLOCK_WORDS];
+                canvas.write(&mut words, 0, 0);
+                assert_eq!(
+                    words,
+                    slowly(zeroes, len - zeroes, skip, &tags),
+                    "{len} {zeroes} {skip} {odd:?}"
+                );
+                assert_eq!(used.get(), bytes.len(), "{len} {zeroes} {skip} {odd:?}");
+            }
+        }
+    }
+}
