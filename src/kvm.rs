@@ -49,7 +49,7 @@ impl<T: AsMut<[u8]>> TagSink for GranuleBytes<T> {
         }
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
+    fn fill_words(&mut self, words: usize, tag: u64) {
         let bytes = self.0.as_mut();
         // Of a word that is not there as a whole nothing is written.
         let len =

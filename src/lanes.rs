@@ -3,7 +3,8 @@
 
 use crate::host::Host;
 
-/// How many there are of each. A model of all interleavings has one: what two have does not differ from it.
+/// How many there are of each. A model of all interleavings has one: each lane has a lock of its own, two are never held
+/// together, and whoever takes from another's does so as its owner would.
 pub(crate) const LANES: usize = if cfg!(any(loom, shuttle)) { 1 } else { 4 };
 
 /// The lane of who calls, below [`LANES`].
@@ -34,9 +35,5 @@ impl<T> Lanes<T> {
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|lane| &lane.0)
-    }
-
-    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.0.iter_mut().map(|lane| &mut lane.0)
     }
 }

@@ -6,215 +6,26 @@
 //! and nodes go back to a [`Pool`] of the store, and from there to the host only
 //! through `&mut self`, when nobody else can be inside.
 
+mod reserve;
+mod stack;
+mod unused;
+
 #[cfg(test)]
 mod tests;
 
 use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
 
-use intrusive_collections::{
-    Adapter, DefaultPointerOps, PointerOps, SinglyLinkedList, UnsafeRef,
-    singly_linked_list::SinglyLinkedListOps,
-};
+pub(crate) use reserve::Reserve;
+pub(crate) use stack::Stack;
+
+use unused::Unused;
 
 use crate::{
-    error::{Error, Result},
-    host::{AllocFlags, Host, Lock},
+    error::Result,
+    host::{AllocFlags, Host},
     lanes::{LANES, Lanes, OwnLine},
-    sync::{AtomicPtr, AtomicUsize, Ordering},
+    sync::{AtomicUsize, Ordering},
 };
-
-/// A block of memory while nobody uses it: its first word links it to the next one.
-///
-/// The word is atomic because a late reader may load it, as a slot or a child that
-/// it will find invalid.
-#[repr(transparent)]
-pub(crate) struct FreeBlock {
-    next: AtomicPtr<u8>,
-}
-
-/// Links through a [`FreeBlock`]'s first word.
-///
-/// `intrusive-collections`' own links remember whether they are linked and panic where
-/// a block is pushed twice; here ownership of the block says so ([`Stack::push`]).
-struct FreeLinks;
-
-// SAFETY: a link belongs to whoever owns its block, and a stack owns each block that
-// was pushed (`Stack::push` demands it), so every link is free to be acquired.
-unsafe impl intrusive_collections::LinkOps for FreeLinks {
-    type LinkPtr = NonNull<FreeBlock>;
-
-    unsafe fn acquire_link(&mut self, _: Self::LinkPtr) -> bool {
-        true
-    }
-
-    unsafe fn release_link(&mut self, _: Self::LinkPtr) {}
-}
-
-// SAFETY: `next` returns what `set_next` stored last; the stack's owner has the block.
-unsafe impl SinglyLinkedListOps for FreeLinks {
-    unsafe fn next(&self, link: Self::LinkPtr) -> Option<Self::LinkPtr> {
-        // SAFETY: the block is on this list, which owns it: it is valid memory.
-        let block = unsafe { link.as_ref() };
-        // Relaxed: lists are read under their lock, which orders this.
-        NonNull::new(block.next.load(Ordering::Relaxed).cast())
-    }
-
-    unsafe fn set_next(&mut self, link: Self::LinkPtr, next: Option<Self::LinkPtr>) {
-        let next = next.map_or(core::ptr::null_mut(), |next| next.as_ptr().cast());
-        // SAFETY: as in `next`.
-        let block = unsafe { link.as_ref() };
-        // Release: under their lock lists need no more than Relaxed, but a late reader may take the
-        // word for a child, and follow it.
-        block.next.store(next, Ordering::Release);
-    }
-}
-
-struct FreeAdapter {
-    links: FreeLinks,
-    pointers: DefaultPointerOps<UnsafeRef<FreeBlock>>,
-}
-
-// SAFETY: the link is the block itself, so both conversions are the identity.
-unsafe impl Adapter for FreeAdapter {
-    type LinkOps = FreeLinks;
-    type PointerOps = DefaultPointerOps<UnsafeRef<FreeBlock>>;
-
-    unsafe fn get_value(
-        &self,
-        link: NonNull<FreeBlock>,
-    ) -> *const <Self::PointerOps as PointerOps>::Value {
-        link.as_ptr()
-    }
-
-    unsafe fn get_link(
-        &self,
-        value: *const <Self::PointerOps as PointerOps>::Value,
-    ) -> NonNull<FreeBlock> {
-        // SAFETY: the caller's pointer is valid, hence not null.
-        unsafe { NonNull::new_unchecked(value.cast_mut()) }
-    }
-
-    fn link_ops(&self) -> &FreeLinks {
-        &self.links
-    }
-
-    fn link_ops_mut(&mut self) -> &mut FreeLinks {
-        &mut self.links
-    }
-
-    fn pointer_ops(&self) -> &Self::PointerOps {
-        &self.pointers
-    }
-}
-
-/// A last-in, first-out list of unused blocks.
-///
-/// # Invariants
-/// Every block on the list is owned by it: at least a word of valid memory that
-/// nobody writes to and that others read atomically at most.
-pub(crate) struct Stack {
-    list: SinglyLinkedList<FreeAdapter>,
-    len: usize,
-}
-
-// SAFETY: a stack owns its blocks; nothing in them is tied to a thread.
-unsafe impl Send for Stack {}
-
-impl Stack {
-    pub(crate) const fn new() -> Self {
-        let adapter = FreeAdapter { links: FreeLinks, pointers: DefaultPointerOps::new() };
-        Self { list: SinglyLinkedList::new(adapter), len: 0 }
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Takes a block in.
-    ///
-    /// # Safety
-    /// The caller hands over ownership of `block`, which is aligned to and at least a
-    /// pointer in size.
-    pub(crate) unsafe fn push(&mut self, block: NonNull<u8>) {
-        // SAFETY: the caller's block has room for the link and is given to this list,
-        // which keeps the invariant.
-        let block = unsafe { UnsafeRef::from_raw(block.cast::<FreeBlock>().as_ptr()) };
-        self.list.push_front(block);
-        self.len = self.len.wrapping_add(1);
-    }
-
-    /// Gives the block that came last, its link word cleared.
-    pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
-        let block = self.list.pop_front()?;
-        self.len = self.len.wrapping_sub(1);
-        // Release: to a late reader this is a slot without a word, or no child.
-        block.next.store(core::ptr::null_mut(), Ordering::Release);
-        NonNull::new(UnsafeRef::into_raw(block).cast())
-    }
-
-    fn pop_above(&mut self, wanted: usize) -> Option<NonNull<u8>> {
-        if self.len > wanted { self.pop() } else { None }
-    }
-}
-
-/// Blocks kept back for when the host has no memory.
-pub(crate) struct Reserve<H: Host>(Lock<H, Stack>);
-
-impl<H: Host> Reserve<H> {
-    pub(crate) const fn new() -> Self {
-        Self(Lock::new(Stack::new()))
-    }
-
-    pub(crate) fn len(&self, host: &H) -> usize {
-        self.0.lock(host).len()
-    }
-
-    pub(crate) fn pop(&self, host: &H) -> Option<NonNull<u8>> {
-        self.0.lock(host).pop()
-    }
-
-    /// Sees to it that there are as many blocks as are wanted, or more: `make` gives one more, `unmake`
-    /// takes one back. On an error the reserve is as before.
-    ///
-    /// # Safety
-    /// `make` hands over ownership of what it returns, which is aligned to and at least a
-    /// pointer in size.
-    pub(crate) unsafe fn raise(
-        &self,
-        host: &H,
-        wanted: usize,
-        mut make: impl FnMut() -> Option<NonNull<u8>>,
-        mut unmake: impl FnMut(NonNull<u8>),
-    ) -> Result<()> {
-        let mut added = Stack::new();
-        let mut result = Ok(());
-        while result.is_ok() && self.len(host).saturating_add(added.len()) < wanted {
-            match make() {
-                // SAFETY: by the caller's promise.
-                Some(block) => unsafe { added.push(block) },
-                None => result = Err(Error::NoMemory),
-            }
-        }
-        while let Some(block) = added.pop() {
-            match result {
-                // SAFETY: popped from a stack that owned it.
-                Ok(()) => unsafe { self.0.lock(host).push(block) },
-                Err(_) => unmake(block),
-            }
-        }
-        result
-    }
-
-    /// Hands blocks to `unmake` until there are no more than are wanted.
-    pub(crate) fn lower(&self, host: &H, wanted: usize, mut unmake: impl FnMut(NonNull<u8>)) {
-        loop {
-            // Bound on its own: the lock must not be held across `unmake`.
-            let surplus = self.0.lock(host).pop_above(wanted);
-            let Some(block) = surplus else { return };
-            unmake(block);
-        }
-    }
-}
 
 /// A shared reference to an object of a [`Pool`] that keeps the pool's pointer, so that
 /// the object can be given back through it.
@@ -255,47 +66,6 @@ impl<T> core::ops::Deref for Ref<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
         self.get()
-    }
-}
-
-/// Blocks of one lane that may be taken again.
-struct Unused<H: Host> {
-    stack: Lock<H, Stack>,
-    /// How many there are, for a look before the lock is taken. Not kept where there is one lane.
-    len: AtomicUsize,
-}
-
-impl<H: Host> Unused<H> {
-    const fn new() -> Self {
-        Self { stack: Lock::new(Stack::new()), len: AtomicUsize::new(0) }
-    }
-
-    #[inline(always)]
-    fn pop(&self, host: &H) -> Option<NonNull<u8>> {
-        // Relaxed: a hint and no more. Who believes an old one asks elsewhere.
-        if LANES > 1 && self.len.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut stack = self.stack.lock(host);
-        let block = stack.pop();
-        self.note(&stack);
-        block
-    }
-
-    /// # Safety
-    /// As for [`Stack::push`].
-    #[inline(always)]
-    unsafe fn push(&self, host: &H, block: NonNull<u8>) {
-        let mut stack = self.stack.lock(host);
-        // SAFETY: the caller's promise.
-        unsafe { stack.push(block) };
-        self.note(&stack);
-    }
-
-    fn note(&self, stack: &Stack) {
-        if LANES > 1 {
-            self.len.store(stack.len(), Ordering::Relaxed);
-        }
     }
 }
 
@@ -345,7 +115,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
         }
     }
 
-    /// The same, of other lanes than the caller's.
+    /// The same, of any lane, or the host's, or the reserve's.
     // Not inlined: its stack is given back where it is not needed.
     #[inline(never)]
     fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
@@ -418,17 +188,12 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// Exclusive access says that no reader is left who might look at one.
     #[inline(never)]
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
-        let mut unused = Stack::new();
-        for lane in self.unused.all_mut() {
-            lane.len = AtomicUsize::new(0);
-            while let Some(block) = lane.stack.get_mut().pop() {
-                // SAFETY: popped from a stack that owned it.
-                unsafe { unused.push(block) };
+        let mut bytes = 0usize;
+        for lane in self.unused.all() {
+            while let Some(block) = lane.pop(host) {
+                self.return_to_host(host, block);
+                bytes = bytes.saturating_add(size_of::<T>());
             }
-        }
-        let bytes = unused.len().saturating_mul(size_of::<T>());
-        while let Some(block) = unused.pop() {
-            self.return_to_host(host, block);
         }
         bytes
     }

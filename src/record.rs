@@ -277,7 +277,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         let code = word.addr().wrapping_sub(INLINE);
         let is_one_tag = code & !((TAG_MASK as usize) << 2) == 0;
         if is_one_tag {
-            sink.fill(P::WORDS, code as u64 >> 2);
+            sink.fill_words(P::WORDS, code as u64 >> 2);
         }
         is_one_tag
     }

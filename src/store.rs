@@ -380,7 +380,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         self.index.for_each(|word| {
             stats.entries = stats.entries.wrapping_add(1);
             stats.inline_entries = stats.inline_entries.wrapping_add(is_inline(word).into());
-            // SAFETY: a word of this index, which has its leaf locked.
+            // SAFETY: a record's word, whose leaf `for_each` has locked.
             let own = unsafe { Records::<H, P>::own_bytes(word) };
             stats.payload_bytes = stats.payload_bytes.wrapping_add(own as u64);
         });

@@ -80,10 +80,10 @@ pub trait TagSink {
     fn set_word(&mut self, index: usize, word: u64);
 
     /// Writes `tag`, its lowest four bits, to every granule of the first `words` words, as most pages have
-    /// it. What is past the page is ignored.
+    /// it. `words` is not more than a page's.
     ///
     /// For memory that is filled faster than written word by word.
-    fn fill(&mut self, words: usize, tag: u64) {
+    fn fill_words(&mut self, words: usize, tag: u64) {
         let word = (tag & TAG_MASK).wrapping_mul(ALL_GRANULES);
         (0..words).for_each(|index| self.set_word(index, word));
     }
@@ -113,7 +113,7 @@ impl TagSink for [u64] {
         }
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
+    fn fill_words(&mut self, words: usize, tag: u64) {
         let words = words.min(self.len());
         // SAFETY: so many words are the slice's, and any bytes make a `u64`.
         unsafe { self.as_mut_ptr().write_bytes(byte_of(tag), words) }
@@ -139,7 +139,7 @@ impl TagSink for [u8] {
         }
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
+    fn fill_words(&mut self, words: usize, tag: u64) {
         // Of a word that is not there as a whole nothing is written.
         let len = words.saturating_mul(8).min(self.len() & !7);
         self.get_mut(..len).unwrap_or_default().fill(byte_of(tag));
@@ -157,8 +157,8 @@ impl<const N: usize> TagSink for [u64; N] {
         self.as_mut_slice().set_word(index, word);
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
-        TagSink::fill(self.as_mut_slice(), words, tag);
+    fn fill_words(&mut self, words: usize, tag: u64) {
+        self.as_mut_slice().fill_words(words, tag);
     }
 }
 
@@ -173,8 +173,8 @@ impl<const N: usize> TagSink for [u8; N] {
         self.as_mut_slice().set_word(index, word);
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
-        TagSink::fill(self.as_mut_slice(), words, tag);
+    fn fill_words(&mut self, words: usize, tag: u64) {
+        self.as_mut_slice().fill_words(words, tag);
     }
 }
 
@@ -195,8 +195,8 @@ impl<T: TagSink + ?Sized> TagSink for &mut T {
         (**self).set_word(index, word);
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
-        (**self).fill(words, tag);
+    fn fill_words(&mut self, words: usize, tag: u64) {
+        (**self).fill_words(words, tag);
     }
 }
 
@@ -224,18 +224,18 @@ mod tests {
             // A whole page, less than a word, and no whole number of words.
             for len in [128, 7, 60, 0] {
                 let (mut bytes, mut slow) = (vec![0xc3_u8; len], vec![0xc3_u8; len]);
-                TagSink::fill(bytes.as_mut_slice(), words, tag);
-                TagSink::fill(&mut OneByOne(slow.as_mut_slice()), words.min(20), tag);
+                bytes.as_mut_slice().fill_words(words, tag);
+                OneByOne(slow.as_mut_slice()).fill_words(words.min(20), tag);
                 assert_eq!(bytes, slow, "{words} words of {tag}, {len} bytes");
 
                 let (mut bytes, mut slow) = (vec![0xc3_u8; len], vec![0xc3_u8; len]);
-                GranuleBytes(&mut bytes).fill(words, tag);
-                OneByOne(GranuleBytes(&mut slow)).fill(words.min(20), tag);
+                GranuleBytes(&mut bytes).fill_words(words, tag);
+                OneByOne(GranuleBytes(&mut slow)).fill_words(words.min(20), tag);
                 assert_eq!(bytes, slow, "{words} words of {tag}, {len} granules");
             }
             let (mut page, mut slow) = ([!0_u64; 16], [!0_u64; 16]);
-            TagSink::fill(&mut page, words, tag);
-            OneByOne(&mut slow).fill(words.min(20), tag);
+            page.fill_words(words, tag);
+            OneByOne(&mut slow).fill_words(words.min(20), tag);
             assert_eq!(page, slow, "{words} words of {tag}");
         }
     }

@@ -108,7 +108,7 @@ impl TagSink for TagsOut {
         unsafe { place.write_unaligned(word.to_le()) }
     }
 
-    fn fill(&mut self, words: usize, tag: u64) {
+    fn fill_words(&mut self, words: usize, tag: u64) {
         let len = words.min(Page::WORDS).wrapping_mul(size_of::<u64>());
         // SAFETY: not more than the page's bytes, writable by the invariant.
         unsafe { self.0.cast::<u8>().write_bytes(byte_of(tag), len) }

@@ -152,8 +152,8 @@ unsafe impl Host for KernelHost {
     }
 
     /// No hook, which would be a call more: who calls at the same time has another stack. Its address
-    /// without what is a matter of depth, and all of its bits mixed: stacks lie at powers of two from one
-    /// another.
+    /// without what is a matter of depth, of stacks of 16 KiB, and all of its bits mixed: stacks lie at powers of two
+    /// from one another. A larger one is in other lanes at other depths, which costs time alone.
     #[inline]
     fn processor(&self) -> usize {
         (stack_pointer() >> 14).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60

@@ -122,7 +122,7 @@ pub(crate) fn decode_inline<P: PageSize>(code: InlineCode, sink: &mut (impl TagS
     let code = code.bits();
     // A page of one tag, the commonest: no boundary, no mode.
     if code < 16 {
-        return sink.fill(P::WORDS, code);
+        return sink.fill_words(P::WORDS, code);
     }
     if code >> MODE_SHIFT == 0 || P::SHIFT != 12 {
         let bits = number_bits::<P>();

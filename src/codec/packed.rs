@@ -7,11 +7,9 @@
 use super::{
     ALL_GRANULES,
     bits::{Writer, bits_at},
-    nibbles::Nibbles,
+    nibbles::{NIBBLES, Nibbles},
 };
 
-/// Tags in a word.
-pub(super) const LANES: usize = 16;
 /// Shifts that bring four tags of three bits to four, two at a time, and so on; and what of a
 /// word stays where it is.
 const STEPS: [(u32, u64); 4] = [
@@ -34,9 +32,9 @@ fn alternating(parity: u64) -> u64 {
 /// True if tags are alternately odd and even. Others show it soon.
 pub(super) fn are_odd_even(tags: &Nibbles) -> bool {
     let lowest = alternating(tags.sixteen(0) & 1);
-    (0..tags.len()).step_by(LANES).zip(0usize..).all(|(at, index)| {
+    (0..tags.len()).step_by(NIBBLES).zip(0usize..).all(|(at, index)| {
         let those = match tags.len().wrapping_sub(at) {
-            rest @ 0..LANES => !(u64::MAX << rest.wrapping_mul(4)),
+            rest @ 0..NIBBLES => !(u64::MAX << rest.wrapping_mul(4)),
             _ => u64::MAX,
         };
         (tags.sixteen(index) ^ lowest) & ALL_GRANULES & those == 0
@@ -66,9 +64,9 @@ pub(super) fn write(
     if let Width::ThreeBehind(bit) = width {
         writer.bits(bit.into(), 1);
     }
-    for (at, index) in (0..count).step_by(LANES).zip(0usize..) {
+    for (at, index) in (0..count).step_by(NIBBLES).zip(0usize..) {
         let sixteen = tags.sixteen(index);
-        let rest = count.wrapping_sub(at).min(LANES);
+        let rest = count.wrapping_sub(at).min(NIBBLES);
         if let Width::Four = width {
             writer.bytes(sixteen, rest.wrapping_add(1) >> 1);
         } else {
@@ -112,7 +110,7 @@ impl Held {
     #[inline(always)]
     pub(super) fn next(&mut self, sixteen: impl FnOnce() -> u64) -> u64 {
         if self.left == 0 {
-            (self.nibbles, self.left) = (sixteen(), LANES as u8);
+            (self.nibbles, self.left) = (sixteen(), NIBBLES as u8);
         }
         self.left = self.left.wrapping_sub(1);
         let next = self.nibbles & 15;

@@ -7,7 +7,7 @@ use super::{
     block::{BITMAP, Block, LIST, QUARTERS},
     canvas::{Canvas, pattern},
     layout::Layout,
-    nibbles::beside_zeroes,
+    nibbles::{NIBBLES, beside_zeroes},
     packed::{self, Held},
 };
 use crate::tags::GRANULES_PER_WORD;
@@ -118,9 +118,6 @@ pub(super) fn decode_list(canvas: &mut Canvas, bytes: &[u8], flags: u8) -> Optio
     Some(used)
 }
 
-/// Runs whose tags are a word.
-const TAGS: usize = 16;
-
 /// Decodes a list that has a tag for each run.
 // Its boundaries may be in any order: so may changes be put down.
 #[inline(never)]
@@ -129,7 +126,7 @@ pub(super) fn decode_touching(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZe
     let tag_bytes = head >> 1;
     let bytes = bytes.get(..head.wrapping_add(tag_bytes))?;
     let starts = bytes.get(2..head)?;
-    if starts.len() >= TAGS {
+    if starts.len() >= NIBBLES {
         return change_many(canvas, bytes, head);
     }
     let tags = match bytes.last_chunk() {
@@ -148,8 +145,8 @@ fn change_many(canvas: &mut Canvas, bytes: &[u8], head: usize) -> Option<NonZero
     let starts = bytes.get(2..head)?;
     canvas.change(0, pattern(bits_at(bytes, head.wrapping_mul(8)) & 15));
     // Whole bytes of tags, of which one more says what the last boundary changes.
-    for (starts, index) in starts.chunks(TAGS - 2).zip(0usize..) {
-        let at = index.wrapping_mul(TAGS / 2 - 1).wrapping_add(head);
+    for (starts, index) in starts.chunks(NIBBLES - 2).zip(0usize..) {
+        let at = index.wrapping_mul(NIBBLES / 2 - 1).wrapping_add(head);
         change_all(canvas, starts, bits_at(bytes, at.wrapping_mul(8)));
     }
     NonZero::new(bytes.len())

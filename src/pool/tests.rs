@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, vec::Vec};
 
 use super::*;
-use crate::testing::TestHost;
+use crate::{sync::AtomicPtr, testing::TestHost};
 
 #[repr(C)]
 struct Thing {

@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use super::{FINE_STEP, SLAB_BYTES, Slab, Slabs, slab_of, wipe};
+use super::{FINE_STEP, OBJECT_MIN, SLAB_BYTES, Slab, Slabs, slab_of, wipe};
 use crate::{
     host::Host,
     sync::{AtomicU16, Ordering, spin_loop},
@@ -38,7 +38,7 @@ pub(crate) struct Dropped(Option<NonNull<u8>>);
 
 /// What an object of the list holds; all objects have room for it.
 type Link = Option<NonNull<u8>>;
-const _: () = assert!(size_of::<Link>() <= super::OBJECT_MIN);
+const _: () = assert!(size_of::<Link>() <= OBJECT_MIN);
 
 impl Dropped {
     pub(crate) const fn new() -> Self {
@@ -117,6 +117,7 @@ unsafe fn count(object: NonNull<u8>) -> Result<u16, u16> {
     // Its place above the count, which its slab's objects do not overflow: the place's bits of an address, moved
     // up. Those above leave the word, and below there are none, as objects are aligned.
     const _: () = assert!(FINE_STEP == 1 << PLACE_SHIFT && SLAB_BYTES == FINE_STEP << 8);
+    const _: () = assert!(SLAB_BYTES / OBJECT_MIN < 256);
     let place = (object.addr().get() as u32) << (8 - PLACE_SHIFT);
     let new = place.wrapping_add(u32::from(count).wrapping_add(1));
     // Release: whoever takes the tally finds what was written just now, and nobody uses the object

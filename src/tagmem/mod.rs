@@ -68,7 +68,7 @@ pub trait TagMemory: TagSource + TagSink + Clone {
 
     /// Tags every granule 0.
     fn clear(&mut self) {
-        self.fill(self.words(), 0);
+        self.fill_words(self.words(), 0);
     }
 
     /// Zeroes data and tags together, as a fresh page wants it (FLAG-13). A memory that holds

@@ -1,5 +1,5 @@
 //! What a call costs that does one thing alone which a store's calls cannot do without: below that
-//! no store goes on this machine.
+//! no store goes on this machine, nor, in writing tags, one that has no wider registers.
 
 use std::{
     arch::asm,

@@ -8,6 +8,7 @@ use super::{
         bits::{LANES, bits_at, bytes_to, numbers_at},
         block::{BLOCK_WORDS, GRANULES},
         canvas::{Canvas, pattern},
+        nibbles::NIBBLES,
         packed,
     },
     ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
@@ -246,7 +247,7 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8], len: usize) -> Option<NonZero<
     }
 }
 
-/// Lays cells of one shape, of which as many fit a word, from the first word to the last.
+/// Lays cells of one shape, two to the power of `LOG` at a time, which fit a word, from the first word to the last.
 #[inline(never)]
 fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let (head, shape, used) = read_equal(bytes)?;
@@ -262,8 +263,8 @@ fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usiz
     let mut at = head.cell_at(0);
     loop {
         let mut tags = bits_at(bytes, at);
-        at = at.wrapping_add(spread.width.wrapping_mul(16) as usize);
-        for _ in 0..packed::LANES >> LOG {
+        at = NIBBLES.wrapping_mul(spread.width as usize).wrapping_add(at);
+        for _ in 0..NIBBLES >> LOG {
             let cells = spread.cells(tags);
             tags >>= (spread.width << LOG) & 63;
             held |= cells << (there & 63);
@@ -322,8 +323,8 @@ fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let mut at = head.cell_at(0);
     loop {
         let mut tags = packed::sixteen(bytes, at, head.odd());
-        at = at.wrapping_add(packed::width(head.odd()).wrapping_mul(packed::LANES));
-        for _ in 0..packed::LANES {
+        at = at.wrapping_add(packed::width(head.odd()).wrapping_mul(NIBBLES));
+        for _ in 0..NIBBLES {
             // A cell is a granule long at least, so this ends.
             if begin >= GRANULES {
                 return Some(used);

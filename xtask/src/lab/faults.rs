@@ -388,7 +388,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "a leaf given back without Release",
-        file: "src/pool.rs",
+        file: "src/pool/stack.rs",
         from: "block.next.store(next, Ordering::Release);",
         to: "block.next.store(next, Ordering::Relaxed);",
         model: LEAF_WIDENS,
