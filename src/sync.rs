@@ -4,7 +4,9 @@
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::{
     hint::spin_loop,
-    sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::atomic::{
+        AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    },
 };
 
 #[cfg(any(loom, shuttle))]
@@ -218,6 +220,7 @@ mod checked {
         };
     }
 
+    number!(AtomicU8, u8);
     number!(AtomicU16, u16);
     number!(AtomicU32, u32);
     number!(AtomicU64, u64);

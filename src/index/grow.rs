@@ -211,7 +211,12 @@ impl<'a, H: Host> Job<'a, H> {
         let leaf = self.kit.leaf()?;
         let node = lowest?;
         // INVARIANT: noted before the leaf's word can be found.
-        self.kit.index.memory.hints.note(position, node.as_ptr());
+        let hints = &self.kit.index.memory.hints;
+        match top {
+            // Locked by the caller.
+            None => hints.note(position, node.as_ptr()),
+            Some(_) => hints.add(position, node.as_ptr()),
+        }
         // Nobody else knows of the leaf, and with its word null nobody else uses the count.
         // INVARIANT: above 0, as it must be for a leaf that is not locked.
         let count = match self.then {

@@ -219,9 +219,9 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.set_count(self.count().wrapping_sub(PIN));
     }
 
-    /// Notes the leaf's node for those who look for its positions.
-    pub(super) fn note(&self) {
-        self.index.memory.hints.note(self.position, self.node.as_ptr());
+    /// Adds the leaf's node to hints that have been cleared; leaves come in their order.
+    pub(super) fn hint(&self) {
+        self.index.memory.hints.find(self.position, self.node.as_ptr());
     }
 
     /// True if `position` is one of this leaf's.

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use super::node::{Node, below};
 use crate::{
     host::Host,
-    sync::{AtomicPtr, Ordering},
+    sync::{AtomicPtr, AtomicU8, Ordering},
 };
 
 /// Places for hints, each for 4096 entries: 8 GiB of 4 KiB pages before two nodes share a
@@ -23,41 +23,103 @@ const FACTOR: u64 = 1 << (52 - PLACES_LOG2) | 1 << 4;
 ///
 /// # Invariants
 /// - A hint is null or a node of the pool, in whatever life.
-/// - Where a hint is null, no position of its place has a word: a node is noted before any
-///   leaf under it has one, and hints become null again by [`clear`](Self::clear) alone.
+/// - A place's count is that of the nodes that lead to its leaves, from before such a node is noted until it is
+///   forgotten; or it is `MANY`, and stays so.
+/// - Where a hint is null, no position of its place has a word: a node is noted before any leaf under it has one, and
+///   only [`forget`](Self::forget) and [`clear`](Self::clear) make a hint null again.
 pub(super) struct Hints<H: Host> {
     nodes: [AtomicPtr<Node<H>>; PLACES],
+    counts: [AtomicU8; PLACES],
 }
+
+/// As many nodes in one place as are counted.
+const MANY: u8 = u8::MAX;
 
 impl<H: Host> Hints<H> {
     pub(super) const fn new() -> Self {
-        Self { nodes: [const { AtomicPtr::new(core::ptr::null_mut()) }; PLACES] }
+        Self {
+            nodes: [const { AtomicPtr::new(core::ptr::null_mut()) }; PLACES],
+            counts: [const { AtomicU8::new(0) }; PLACES],
+        }
     }
 
     /// Null where neither `position` nor any other of its place has a word.
     #[inline]
     pub(super) fn get(&self, position: u64) -> *mut Node<H> {
         // Acquire: the node was laid down before it was noted.
-        self.place(position).load(Ordering::Acquire)
+        place(&self.nodes, position).load(Ordering::Acquire)
     }
 
-    /// Notes the node above the leaf of `position`, which has been linked.
+    /// Notes a node that leads to the leaf of `position`, and to no other yet; for as long as it does, nobody else
+    /// has it.
+    pub(super) fn add(&self, position: u64, node: NonNull<Node<H>>) {
+        // Acquire: what those have noted who went before, and have counted down, this note comes after.
+        self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);
+        self.note(position, node);
+    }
+
+    /// Notes the node above the leaf of `position` once more, as others may share its place. It is locked, or not
+    /// linked yet: it cannot be forgotten meanwhile.
     pub(super) fn note(&self, position: u64, node: NonNull<Node<H>>) {
-        // INVARIANT: of the pool, and never null again.
-        self.place(position).store(node.as_ptr(), Ordering::Release);
+        // INVARIANT: of the pool; not null.
+        place(&self.nodes, position).store(node.as_ptr(), Ordering::Release);
     }
 
-    /// Forgets all nodes. Those in the tree must be noted again before anyone looks.
+    /// Undoes an [`add`](Self::add): no leaf is under the node any more, and nobody else has it.
+    pub(super) fn forget(&self, position: u64, node: NonNull<Node<H>>) {
+        // Release: see `add`. Acquire: so that who finds null below knows of all that these have done.
+        let left = self.count(position, |count| count.wrapping_sub(1), Ordering::AcqRel);
+        if left == 0 {
+            // INVARIANT: all others that were noted had been forgotten. Who comes now has counted before it
+            // notes, and notes after that count: before this, and this finds it, as no other note can be of this
+            // node; or behind it.
+            // Release: who finds null finds, too, that there is nothing. Relaxed: nothing is done.
+            let _ = place(&self.nodes, position).compare_exchange(
+                node.as_ptr(),
+                core::ptr::null_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    /// Forgets all nodes. Those in the tree must be [found](Self::find) again before anyone looks.
     pub(super) fn clear(&mut self) {
+        // One by one: all of it at once would be built on the stack.
         self.nodes.iter_mut().for_each(|node| *node = AtomicPtr::new(core::ptr::null_mut()));
+        self.counts.iter_mut().for_each(|count| *count = AtomicU8::new(0));
     }
 
-    fn place(&self, position: u64) -> &AtomicPtr<Node<H>> {
-        // What is multiplied is the node's position, so that all below one node share its place.
-        let node = position & !below(1);
-        let number = node.wrapping_mul(FACTOR) >> (u64::BITS - PLACES_LOG2);
-        let [first, ..] = &self.nodes;
-        // In bounds by the shift.
-        self.nodes.get(number as usize).unwrap_or(first)
+    /// Adds a node above the leaf of `position`, if it is not the one that was added last.
+    pub(super) fn find(&self, position: u64, node: NonNull<Node<H>>) {
+        if self.get(position) != node.as_ptr() {
+            self.add(position, node);
+        }
     }
+
+    /// Changes the count of `position`'s place, unless that is `MANY`; returns it.
+    fn count(&self, position: u64, change: impl Fn(u8) -> u8, ordering: Ordering) -> u8 {
+        let count = place(&self.counts, position);
+        loop {
+            // Relaxed, here and where it was another: only the exchange tells.
+            let before = count.load(Ordering::Relaxed);
+            if before == MANY {
+                return MANY;
+            }
+            let after = change(before);
+            if count.compare_exchange(before, after, ordering, Ordering::Relaxed).is_ok() {
+                return after;
+            }
+        }
+    }
+}
+
+/// What belongs to the place of `position`.
+fn place<T>(of: &[T; PLACES], position: u64) -> &T {
+    // What is multiplied is the node's position, so that all below one node share its place.
+    let node = position & !below(1);
+    let number = node.wrapping_mul(FACTOR) >> (u64::BITS - PLACES_LOG2);
+    let [first, ..] = of;
+    // In bounds by the shift.
+    of.get(number as usize).unwrap_or(first)
 }

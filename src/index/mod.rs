@@ -224,7 +224,7 @@ impl<H: Host> Index<H> {
     pub(crate) fn shrink(&mut self) -> usize {
         // Only hints to nodes that stay are left. The tree is ours alone meanwhile.
         self.memory.hints.clear();
-        self.for_each_leaf(|leaf| leaf.note());
+        self.for_each_leaf(|leaf| leaf.hint());
         let Memory { host, nodes, wides, narrows, .. } = &mut self.memory;
         let leaves = wides.shrink(host).saturating_add(narrows.shrink(host));
         nodes.shrink(host).saturating_add(leaves)

@@ -35,6 +35,10 @@ impl<H: Host> Index<H> {
             node.key.store(NO_KEY, Ordering::Release);
             node.bump_version();
             let emptied = node.as_ptr();
+            if level == 1 {
+                // With no leaf left; the lock and then its keyless life keep it ours until it is given back.
+                self.memory.hints.forget(position, emptied);
+            }
             match self.lock_parent(&node, position) {
                 Above::Root(_root) => {
                     self.root(position).top.store(core::ptr::null_mut(), Ordering::Release);

@@ -182,6 +182,73 @@ fn a_tall_tree_sinks_again() {
     assert_eq!(host.held(), low);
 }
 
+/// True if a hint says that nothing is at the entry, nor at any other of its place.
+fn is_known_absent(index: &Index<TestHost>, entry: SwapEntry) -> bool {
+    index.memory.hinted(entry.raw()).is_none()
+}
+
+#[test]
+fn a_place_of_the_hints_is_empty_again_once_all_of_its_nodes_are_gone() {
+    let mut index = Index::new(TestHost::new());
+    // Of one place: as many stretches of 4096 entries lie between them as there are places.
+    let places: Vec<_> = (0..3).map(|i| entry(1, i << 21)).collect();
+    let all_absent = |index: &_| places.iter().all(|&entry| is_known_absent(index, entry));
+    assert!(all_absent(&index));
+    // Two leaves of a node: it is there once.
+    let first = entry(1, 64);
+    insert(&index, first, 1).unwrap();
+    for (i, &place) in places.iter().enumerate() {
+        insert(&index, place, i + 1).unwrap();
+    }
+    assert_eq!(take(&index, first), 1);
+    index.shrink();
+    // In any order, but the one noted last goes last.
+    for (i, &place) in places.iter().enumerate() {
+        assert!(!is_known_absent(&index, place), "{i}");
+        assert_eq!(index.get(place).addr(), i + 1);
+        assert_eq!(take(&index, place), i + 1);
+    }
+    assert!(all_absent(&index));
+    // The one noted last goes first: nothing is known of the others, until they are noted.
+    for &place in &places {
+        insert(&index, place, 7).unwrap();
+    }
+    let gone: Vec<_> = places.iter().rev().map(|&place| take(&index, place)).collect();
+    assert_eq!(gone, [7, 7, 7]);
+    assert!(places.iter().all(|&place| index.get(place).is_null()));
+    insert(&index, first, 1).unwrap();
+    assert_eq!(take(&index, first), 1);
+    assert!(all_absent(&index));
+    empty(index);
+}
+
+#[test]
+fn more_nodes_of_one_place_than_are_counted_are_all_found() {
+    let mut index = Index::new(TestHost::new());
+    let places: Vec<_> = (0..300).map(|i| entry(1, i << 21)).collect();
+    for &place in &places {
+        insert(&index, place, 7).unwrap();
+    }
+    let (first, gone) = places.split_first().unwrap();
+    for _ in 0..2 {
+        gone.iter().rev().for_each(|&place| {
+            take(&index, place);
+        });
+        assert_eq!(index.get(*first).addr(), 7);
+        gone.iter().for_each(|&place| {
+            insert(&index, place, 7).unwrap();
+        });
+    }
+    // Counted too high, nothing is known ever after, or until all are noted anew.
+    gone.iter().for_each(|&place| {
+        take(&index, place);
+    });
+    index.shrink();
+    take(&index, *first);
+    assert!(is_known_absent(&index, *first));
+    empty(index);
+}
+
 #[test]
 fn tag_3_a_failed_insertion_leaves_the_index_as_it_was() {
     let host = TestHost::new();

@@ -474,6 +474,44 @@ fn tag_13_a_hint_that_others_take_leads_nobody_astray() {
     );
 }
 
+#[test]
+fn tag_14_a_hint_forgotten_beside_another_s_coming_to_its_place_hides_nobody() {
+    // They share a place of the hints; the second node may be the first one's, used again.
+    at_once(
+        |store| save(store, entry(1, 0), &INLINE),
+        [
+            |store| store.invalidate(entry(1, 0)),
+            |store| {
+                save(store, entry(4, 0), &OTHER);
+                assert_eq!(restored(store, entry(4, 0)), Some(OTHER));
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 0)), None);
+            assert_eq!(restored(store, entry(4, 0)), Some(OTHER));
+        },
+    );
+}
+
+#[test]
+fn tag_14_of_two_nodes_that_die_beside_a_third_s_birth_none_hides_it() {
+    with_preemptions(
+        2,
+        |store| {
+            save(store, entry(1, 0), &INLINE);
+            save(store, entry(4, 0), &INLINE);
+        },
+        [
+            |store| store.invalidate(entry(1, 0)),
+            |store| {
+                store.invalidate(entry(4, 0));
+                save(store, entry(5, 0), &OTHER);
+            },
+        ],
+        |store| assert_eq!(restored(store, entry(5, 0)), Some(OTHER)),
+    );
+}
+
 fn save_folio(store: &Store, first: SwapEntry, pages: &[Tags]) {
     let range = EntryRange::new(first, pages.len()).unwrap();
     store.save_range(range, |i| pages.get(i as usize), AllocFlags::MAY_SLEEP).unwrap();

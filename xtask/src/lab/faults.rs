@@ -34,6 +34,7 @@ const MAP: &str = "src/swap/map.rs";
 const SWAP: &str = "src/swap/mod.rs";
 const STATE: &str = "src/swap/state.rs";
 const PAGE: &str = "src/page.rs";
+const HINTS: &str = "src/index/hints.rs";
 
 /// The file of models that shuttle runs.
 const SCHEDULES: &str = "schedules";
@@ -57,6 +58,8 @@ const PLANTED_AGAIN: [&str; 2] =
     ["index", "tag_14_a_save_into_a_node_that_is_planted_again_is_found_from_the_top"];
 const COUNTS: [&str; 2] =
     ["index", "tag_14_a_leaf_linked_below_a_node_that_is_planted_again_counts"];
+const FORGOTTEN: [&str; 2] =
+    ["index", "tag_14_a_hint_forgotten_beside_another_s_coming_to_its_place_hides_nobody"];
 const COUNTED: [&str; 2] = ["index", "tag_14_records_that_come_to_a_new_leaf_at_once_are_counted"];
 const MOVES: [&str; 2] =
     ["index", "tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one"];
@@ -420,6 +423,34 @@ const FAULTS: &[Fault] = &[
         to: "            top.child(level, 0).store(core::ptr::null_mut(), Ordering::Relaxed);
 ",
         model: TREE_SINKS,
+    },
+    Fault {
+        name: "a hint is forgotten whatever else its place leads to",
+        file: HINTS,
+        from: "if left == 0 {",
+        to: "if left <= MANY {",
+        model: ["index", "tag_13_a_hint_that_others_take_leads_nobody_astray"],
+    },
+    Fault {
+        name: "a hint is forgotten whose it may be",
+        file: HINTS,
+        from: "let _ = place(&self.nodes, position).compare_exchange(
+                node.as_ptr(),
+                core::ptr::null_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );",
+        to: "place(&self.nodes, position).store(core::ptr::null_mut(), Ordering::Release);",
+        model: FORGOTTEN,
+    },
+    Fault {
+        name: "a node is noted, then counted",
+        file: HINTS,
+        from: "        self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);
+        self.note(position, node);",
+        to: "        self.note(position, node);
+        self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);",
+        model: FORGOTTEN,
     },
     Fault {
         name: "a node is given another parent before it dies, and nobody looks",
