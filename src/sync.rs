@@ -147,6 +147,11 @@ mod checked {
             self.word.get().store(pointer.expose_provenance() as u64, ordering);
         }
 
+        pub fn swap(&self, pointer: *mut T, ordering: Ordering) -> *mut T {
+            let before = self.word.get().swap(pointer.expose_provenance() as u64, ordering);
+            core::ptr::with_exposed_provenance_mut(before as usize)
+        }
+
         pub fn compare_exchange(
             &self,
             from: *mut T,

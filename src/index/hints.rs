@@ -55,14 +55,24 @@ impl<H: Host> Hints<H> {
     pub(super) fn add(&self, position: u64, node: NonNull<Node<H>>) {
         // Acquire: what those have noted who went before, and have counted down, this note comes after.
         self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);
-        self.note(position, node);
+        self.put(position, node);
     }
 
     /// Notes the node above the leaf of `position` once more, as others may share its place. It is locked, or not
     /// linked yet: it cannot be forgotten meanwhile.
+    #[inline]
     pub(super) fn note(&self, position: u64, node: NonNull<Node<H>>) {
+        // A look first: mostly it is still noted. Relaxed: however old what is seen, it is not null now.
+        if place(&self.nodes, position).load(Ordering::Relaxed) != node.as_ptr() {
+            self.put(position, node);
+        }
+    }
+
+    fn put(&self, position: u64, node: NonNull<Node<H>>) {
         // INVARIANT: of the pool; not null.
-        place(&self.nodes, position).store(node.as_ptr(), Ordering::Release);
+        // An exchange though nobody asks what was there: of the exchange in `forget`, too, it is known then which
+        // came first. Release: the node was laid down before.
+        place(&self.nodes, position).swap(node.as_ptr(), Ordering::Release);
     }
 
     /// Undoes an [`add`](Self::add): no leaf is under the node any more, and nobody else has it.
@@ -100,17 +110,16 @@ impl<H: Host> Hints<H> {
     /// Changes the count of `position`'s place, unless that is `MANY`; returns it.
     fn count(&self, position: u64, change: impl Fn(u8) -> u8, ordering: Ordering) -> u8 {
         let count = place(&self.counts, position);
-        loop {
-            // Relaxed, here and where it was another: only the exchange tells.
-            let before = count.load(Ordering::Relaxed);
-            if before == MANY {
-                return MANY;
-            }
+        // Relaxed, here and where it is another: only the exchange tells.
+        let mut before = count.load(Ordering::Relaxed);
+        while before != MANY {
             let after = change(before);
-            if count.compare_exchange(before, after, ordering, Ordering::Relaxed).is_ok() {
-                return after;
+            match count.compare_exchange(before, after, ordering, Ordering::Relaxed) {
+                Ok(_) => return after,
+                Err(now) => before = now,
             }
         }
+        MANY
     }
 }
 

@@ -494,21 +494,23 @@ fn tag_14_a_hint_forgotten_beside_another_s_coming_to_its_place_hides_nobody() {
 }
 
 #[test]
-fn tag_14_of_two_nodes_that_die_beside_a_third_s_birth_none_hides_it() {
+fn tag_14_a_node_counts_in_its_place_before_it_is_noted() {
+    // The other's node is noted once more behind it, and dies.
     with_preemptions(
         2,
-        |store| {
-            save(store, entry(1, 0), &INLINE);
-            save(store, entry(4, 0), &INLINE);
-        },
+        |store| save(store, entry(1, 0), &INLINE),
         [
-            |store| store.invalidate(entry(1, 0)),
             |store| {
-                store.invalidate(entry(4, 0));
-                save(store, entry(5, 0), &OTHER);
+                save(store, entry(1, 64), &INLINE);
+                store.invalidate(entry(1, 0));
+                store.invalidate(entry(1, 64));
+            },
+            |store| {
+                save(store, entry(4, 0), &OTHER);
+                assert_eq!(restored(store, entry(4, 0)), Some(OTHER));
             },
         ],
-        |store| assert_eq!(restored(store, entry(5, 0)), Some(OTHER)),
+        |store| assert_eq!(restored(store, entry(4, 0)), Some(OTHER)),
     );
 }
 

@@ -447,10 +447,10 @@ const FAULTS: &[Fault] = &[
         name: "a node is noted, then counted",
         file: HINTS,
         from: "        self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);
-        self.note(position, node);",
-        to: "        self.note(position, node);
+        self.put(position, node);",
+        to: "        self.put(position, node);
         self.count(position, |count| count.wrapping_add(1), Ordering::Acquire);",
-        model: FORGOTTEN,
+        model: ["index", "tag_14_a_node_counts_in_its_place_before_it_is_noted"],
     },
     Fault {
         name: "a node is given another parent before it dies, and nobody looks",
