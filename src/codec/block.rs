@@ -136,37 +136,45 @@ impl Block {
         // Before the block is another tag, so that the first granule is a start like any other; and
         // zero where that is not, so that they alternate.
         let mut before = u64::from(self.zero_first);
-        let mut nonzero_before = before;
         let mut tags = Appender::default();
         let mut index = base;
+        // All ones where the run at hand has a tag.
+        let mut begun = if ALTERNATE { u64::from(!self.zero_first).wrapping_sub(1) } else { 0 };
         for starts in &mut self.starts.0 {
             let mut bits = 0;
-            for _ in 0..WORDS_OF_QUARTER {
+            let mut words = [0; WORDS_OF_QUARTER];
+            let mut nonzero_before = u64::from(before != 0);
+            for place in &mut words {
+                *place = word;
                 let tag_before = word << 4 | before;
                 before = word >> 60;
-                bits >>= GRANULES_PER_WORD;
-                if word != tag_before {
-                    let differs = nonzero_granules(word ^ tag_before);
-                    let mut tagged = differs;
-                    if ALTERNATE {
-                        let nonzero = nonzero_granules(word);
-                        if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
-                            return Some(differs);
-                        }
-                        nonzero_before = nonzero >> 60;
-                        tagged &= nonzero;
+                let differs = nonzero_granules(word ^ tag_before);
+                if ALTERNATE {
+                    let nonzero = nonzero_granules(word);
+                    if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
+                        return Some(differs);
                     }
-                    bits |= pack(differs) << 48;
-                    while tagged != 0 {
-                        tags.push(word >> tagged.trailing_zeros(), &mut self.tags);
-                        tagged &= tagged.wrapping_sub(1);
-                    }
+                    nonzero_before = nonzero >> 60;
                 }
+                bits = bits >> GRANULES_PER_WORD | pack(differs) << 48;
                 // Behind the last comes one that does not matter.
                 index = index.wrapping_add(1);
                 word = source.word(index);
             }
             *starts = bits;
+            let mut rest = bits;
+            if ALTERNATE {
+                let tagged = changed(bits) ^ begun;
+                begun = 0u64.wrapping_sub(tagged >> 63);
+                rest &= tagged;
+            }
+            // One after the other through all four: how many are in a word is not to be foretold.
+            while rest != 0 {
+                let at = rest.trailing_zeros() as usize;
+                let word = words.get(at / GRANULES_PER_WORD).copied().unwrap_or(0);
+                tags.push(word >> (at.wrapping_mul(4) & 60), &mut self.tags);
+                rest &= rest.wrapping_sub(1);
+            }
         }
         if let Some(starts) = self.starts.0.first_mut() {
             *starts &= !1;
@@ -303,6 +311,11 @@ pub(super) fn has_more_runs(source: &(impl TagSource + ?Sized), base: usize, mos
 pub(super) fn nonzero_granules(word: u64) -> u64 {
     let halves = word | word >> 2;
     (halves | halves >> 1) & ALL_GRANULES
+}
+
+/// Ones from each of these bits to the next, and from the one behind that to its next.
+pub(super) fn changed(bits: u64) -> u64 {
+    [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |changed, shift| changed ^ changed << shift)
 }
 
 /// Every fourth bit, packed: by halves, then by a multiplication that puts four groups side

@@ -43,11 +43,10 @@ impl Nibbles {
         beside_zeroes((self.sixteen(index >> 1) >> ((index & 1) << 5)) as u32)
     }
 
-    /// Puts down sixteen, the `len`-th as the last of them.
+    /// Puts down sixteen of which the last is number `last`.
     #[inline(always)]
-    fn put(&mut self, len: usize, sixteen: u64) {
-        let index = (len / NIBBLES).wrapping_sub(1);
-        if let Some(word) = self.words.get_mut(index) {
+    fn put(&mut self, last: usize, sixteen: u64) {
+        if let Some(word) = self.words.get_mut(last / NIBBLES) {
             *word = sixteen;
         }
     }
@@ -74,10 +73,10 @@ impl Appender {
     #[inline(always)]
     pub(super) fn push(&mut self, number: u64, to: &mut Nibbles) {
         self.held = self.held >> 4 | number << 60;
-        self.len = self.len.wrapping_add(1);
-        if self.len % NIBBLES == 0 {
+        if self.len % NIBBLES == NIBBLES - 1 {
             to.put(self.len, self.held);
         }
+        self.len = self.len.wrapping_add(1);
     }
 
     /// Puts down the last; returns how many there are.
@@ -86,7 +85,7 @@ impl Appender {
         let missing = (NIBBLES - 1).wrapping_sub(self.len % NIBBLES);
         // In two steps: a word has no sixteen nibbles more.
         let sixteen = self.held >> 4 >> missing.wrapping_mul(4);
-        to.put(self.len.wrapping_add(NIBBLES), sixteen);
+        to.put(self.len, sixteen);
         to.set_len(self.len);
         self.len
     }

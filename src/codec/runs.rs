@@ -2,15 +2,17 @@
 
 use core::num::NonZero;
 
+use crate::tags::GRANULES_PER_WORD;
+
 use super::{
+    ALL_GRANULES,
     bits::{Writer, bits_at, bytes_to},
-    block::{BITMAP, Block, LIST, QUARTERS},
+    block::{BITMAP, Block, LIST, QUARTERS, WORDS_OF_QUARTER, changed},
     canvas::{Canvas, pattern},
     layout::Layout,
     nibbles::{NIBBLES, beside_zeroes},
     packed::{self, Held},
 };
-use crate::tags::GRANULES_PER_WORD;
 
 /// Bytes of a bitmap.
 pub(super) const BITMAP_BYTES: usize = size_of::<[u64; QUARTERS]>();
@@ -179,34 +181,110 @@ pub(super) fn decode_bitmap(
     flags: u8,
 ) -> Option<NonZero<usize>> {
     check(flags)?;
-    let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>);
-    let bitmap = bitmap?;
+    let bitmap = bytes.get(1..).and_then(<[u8]>::first_chunk::<BITMAP_BYTES>)?;
     let [first, ..] = *bitmap;
     if first & 1 != 0 {
         return None;
     }
+    if flags & ALTERNATES == 0 {
+        decode_each(canvas, bitmap, bytes)
+    } else {
+        decode_others(canvas, bitmap, bytes, flags)
+    }
+}
+
+/// Decodes a bitmap that has a tag for each run.
+#[inline(never)]
+fn decode_each(
+    canvas: &mut Canvas,
+    bitmap: &[u8; BITMAP_BYTES],
+    bytes: &[u8],
+) -> Option<NonZero<usize>> {
     let (mut held, mut index) = (Held::default(), 0usize);
-    // What the word at hand is filled with, as far as is known.
-    let mut fill = 0;
-    // The first granule begins a run like any other, if that has a tag.
-    let mut first = u32::from(flags & ZERO_FIRST == 0);
-    let chunks = bitmap.chunks_exact(GRANULES_PER_WORD / 8);
-    for (word, bits) in canvas.words().iter_mut().zip(chunks) {
-        let bits = bits.first_chunk().copied().unwrap_or_default();
-        let mut rest = u32::from(u16::from_le_bytes(bits)) | first;
+    // The first granule begins a run like any other.
+    let mut first = 1;
+    for (quarter, base) in bitmap.chunks_exact(size_of::<u64>()).zip((0usize..).step_by(64)) {
+        let mut rest = word_of(quarter) | first;
         first = 0;
-        let mut here = fill;
         while rest != 0 {
-            let change = pattern(held.next(|| {
+            let change = held.next(|| {
                 index = index.wrapping_add(1);
-                changes(bytes, BITMAP_BYTES + 1, flags, index.wrapping_sub(1))
-            }));
-            here ^= change << (rest.trailing_zeros().wrapping_mul(4) & 63);
-            fill ^= change;
+                changes(bytes, BITMAP_BYTES + 1, 0, index.wrapping_sub(1))
+            });
+            canvas.change(base | rest.trailing_zeros() as usize, pattern(change));
             rest &= rest.wrapping_sub(1);
         }
-        *word = here;
     }
     let runs = index.wrapping_mul(16).wrapping_sub(held.left());
-    end(bytes, BITMAP_BYTES + 1, flags, runs)
+    end(bytes, BITMAP_BYTES + 1, 0, runs)
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_default())
+}
+
+/// Decodes a bitmap that has a tag for every other run, the others being of tag 0: as if runs began only where
+/// those with a tag do; then what others have is taken away.
+#[inline(never)]
+fn decode_others(
+    canvas: &mut Canvas,
+    bitmap: &[u8; BITMAP_BYTES],
+    bytes: &[u8],
+    flags: u8,
+) -> Option<NonZero<usize>> {
+    let (mut at, parity) = tags_behind(bytes, BITMAP_BYTES + 1, flags);
+    let mut held = Held::default();
+    let mut last = 0;
+    // All ones where the run at hand has a tag.
+    let mut begun = 0u64;
+    let mut first = u64::from(flags & ZERO_FIRST == 0);
+    let mut fill = 0;
+    let quarters = canvas.words().chunks_exact_mut(WORDS_OF_QUARTER);
+    for (words, bits) in quarters.zip(bitmap.chunks_exact(size_of::<u64>())) {
+        let changes = word_of(bits) | first;
+        first = 0;
+        let mut tagged = changed(changes) ^ begun;
+        let mut rest = changes & tagged;
+        let (mut word, mut index) = (0, 0);
+        while rest != 0 {
+            let change = held.next(|| {
+                let tags = packed::sixteen(bytes, at, parity);
+                at = at.wrapping_add(packed::width(parity).wrapping_mul(NIBBLES));
+                let changes = tags ^ (tags << 4 | last);
+                last = tags >> 60;
+                changes
+            });
+            let granule = rest.trailing_zeros() as usize;
+            let others = if granule / GRANULES_PER_WORD == index { word } else { 0 };
+            index = granule / GRANULES_PER_WORD;
+            word = others ^ change << (granule.wrapping_mul(4) & 60);
+            if let Some(place) = words.get_mut(index) {
+                *place = word;
+            }
+            rest &= rest.wrapping_sub(1);
+        }
+        begun = 0u64.wrapping_sub(tagged >> 63);
+        for word in words {
+            let mut tags = *word;
+            for shift in [4, 8, 16, 32] {
+                tags ^= tags << shift;
+            }
+            tags ^= fill;
+            fill = pattern(tags >> 60);
+            *word = tags & granules(tagged as u16);
+            tagged >>= GRANULES_PER_WORD;
+        }
+    }
+    bytes_to(bytes, at.wrapping_sub(packed::width(parity).wrapping_mul(held.left())))
+}
+
+/// Sixteen granules, each all ones where its bit is set.
+#[inline(always)]
+fn granules(bits: u16) -> u64 {
+    let bits = u64::from(bits);
+    let bits = (bits | bits << 24) & 0x0000_00ff_0000_00ff;
+    let bits = (bits | bits << 12) & 0x000f_000f_000f_000f;
+    let bits = (bits | bits << 6) & 0x0303_0303_0303_0303;
+    let bits = (bits | bits << 3) & ALL_GRANULES;
+    (bits << 4).wrapping_sub(bits)
 }

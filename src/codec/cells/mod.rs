@@ -147,8 +147,6 @@ struct Last {
 fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
     let Layout { shapes, numbers, .. } = layout;
     *shapes = Shapes::new();
-    // The number of a shape, a nibble, where its lengths say.
-    let mut places = 0u64;
     let mut cells = Cells::new(block);
     cells.next()?;
     // All of the others begin with zeroes.
@@ -166,16 +164,12 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
             break;
         }
         let shape = Cell { begin, at, end }.shape();
-        let place = shape.hash().wrapping_mul(4) & 63;
-        let mut number = (places >> place & 15) as u8;
-        // No cell in front of another has the shape that is where there is none.
-        if shapes.at(number) != shape {
-            let len = shapes.len;
-            number = shapes.find_or_add(shape)?;
-            if shapes.len > len && !is_worth(shapes, block) {
+        let mut number = shapes.find(shape);
+        if number >= shapes.len {
+            number = shapes.add(shape)?;
+            if !is_worth(shapes, block) {
                 return None;
             }
-            places = places & !(15 << place) | u64::from(number) << place;
         }
         appender.push(number.into(), numbers);
         begin = end;
@@ -221,15 +215,17 @@ fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
-    match layout.shapes.get(0) {
-        Some(shape) if layout.shapes.len == 1 => write_tags(block, layout, shape, out, head),
-        _ => write_cells(block, layout, out, head),
+    if layout.shapes.len == 1 {
+        write_tags(block, layout, out, head)
+    } else {
+        write_cells(block, layout, out, head)
     }
 }
 
 /// Writes the tags of cells of one shape.
 #[inline(never)]
-fn write_tags(block: &Block, layout: &Layout, shape: Shape, out: &mut [u8], head: usize) -> usize {
+fn write_tags(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
+    let shape = layout.shapes.first();
     // A cell whose run lies behind the block has a tag all the same.
     let granules = GRANULES.wrapping_add(layout.skip.into());
     let whole = granules.checked_rem(shape.len()).unwrap_or(0);
@@ -271,7 +267,7 @@ fn eight_values(block: &Block, layout: &Layout, index: usize) -> (u64, u32) {
 #[inline(never)]
 pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     let shapes = &layout.shapes;
-    let same = shapes.same_zeroes();
+    let same = shapes.same_zeroes;
     let mut writer = Writer::behind(out, 0);
     writer.byte(
         CELLS
@@ -281,7 +277,7 @@ pub(super) fn write_head(layout: &Layout, out: &mut [u8]) -> usize {
     );
     writer.byte(layout.skip | if layout.odd_even { layout.parity << 7 } else { 0 });
     if same {
-        writer.byte(shapes.get(0).map_or(0, |shape| shape.0 as u8));
+        writer.byte(shapes.first().0 as u8);
     }
     for shape in shapes.known() {
         if !same {

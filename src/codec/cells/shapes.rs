@@ -16,12 +16,6 @@ impl Shape {
         usize::from(self.0 >> 8).wrapping_add(1)
     }
 
-    /// A number that few others have.
-    #[inline(always)]
-    pub(super) fn hash(self) -> usize {
-        self.0.wrapping_mul(0x9e37).wrapping_shr(12).into()
-    }
-
     /// Granules.
     pub(super) fn len(self) -> usize {
         self.zeroes().wrapping_add(self.others())
@@ -30,44 +24,78 @@ impl Shape {
 
 /// The shapes of a block's cells.
 pub(in crate::codec) struct Shapes {
-    /// Behind the last, `Shape(0)`: without zeroes, it is of no cell in front of another.
-    shapes: [Shape; SHAPES],
+    /// Sixteen bits each, from the lowest of the first word; zeroes behind the last.
+    // As one number they would be aligned to its size.
+    shapes: [u64; 2],
     pub(in crate::codec) len: u8,
+    /// They all have as many zeroes.
+    pub(super) same_zeroes: bool,
 }
+
+/// Bits of a shape.
+const BITS: u32 = u16::BITS;
+const _: () = assert!(SHAPES * size_of::<Shape>() == size_of::<u128>());
 
 impl Shapes {
     pub(in crate::codec) const fn new() -> Self {
-        Self { shapes: [Shape(0); SHAPES], len: 0 }
+        Self { shapes: [0; 2], len: 0, same_zeroes: true }
     }
 
     pub(super) fn of_one(shape: Shape) -> Self {
-        let mut shapes = [Shape(0); SHAPES];
-        shapes[0] = shape;
-        Self { shapes, len: 1 }
+        Self { shapes: [shape.0.into(), 0], len: 1, same_zeroes: true }
     }
 
+    /// As one number.
     #[inline(always)]
-    pub(super) fn get(&self, number: usize) -> Option<Shape> {
-        self.shapes.get(number).copied().filter(|_| number < self.len.into())
+    fn all(&self) -> u128 {
+        let [lower, upper] = self.shapes;
+        u128::from(upper) << u64::BITS | u128::from(lower)
     }
 
-    /// The same below [`SHAPES`]; behind the last, `Shape(0)`.
-    #[inline(always)]
-    pub(super) fn at(&self, number: u8) -> Shape {
-        self.shapes.get(usize::from(number) % SHAPES).copied().unwrap_or(Shape(0))
+    pub(super) fn first(&self) -> Shape {
+        Shape(self.all() as u16)
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {
-        self.shapes.iter().copied().take(self.len.into())
+        let mut rest = self.all();
+        (0..self.len).map(move |_| {
+            let shape = Shape(rest as u16);
+            rest >>= BITS;
+            shape
+        })
+    }
+
+    /// The number of a shape; one that is not below [`len`](Self::len) where it is not there.
+    // All of them at once: no way is taken by which of them it is.
+    #[inline(always)]
+    pub(super) fn find(&self, shape: Shape) -> u8 {
+        const ONES: u128 = u128::MAX / u16::MAX as u128;
+        let differs = self.all() ^ u128::from(shape.0).wrapping_mul(ONES);
+        // The upper bit of each that is equal; others may be set behind the first.
+        let equal = differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1);
+        (equal.trailing_zeros() / BITS) as u8
     }
 
     /// Its number; it is added where it is not there. `None` where there would be too many.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
-        let number = self.known().position(|known| known == shape).unwrap_or(self.len.into());
-        *self.shapes.get_mut(number)? = shape;
-        self.len = self.len.max((number as u8).wrapping_add(1));
-        Some(number as u8)
+        let number = self.find(shape);
+        if number < self.len { Some(number) } else { self.add(shape) }
+    }
+
+    /// The number of one that is not there; `None` where there would be too many.
+    #[inline(never)]
+    pub(super) fn add(&mut self, shape: Shape) -> Option<u8> {
+        let number = self.len;
+        if usize::from(number) == SHAPES {
+            return None;
+        }
+        if let Some(word) = self.shapes.get_mut(usize::from(number) / 4) {
+            *word |= u64::from(shape.0) << (u32::from(number).wrapping_mul(BITS) & 63);
+        }
+        self.same_zeroes &= shape.zeroes() == self.first().zeroes();
+        self.len = number.wrapping_add(1);
+        Some(number)
     }
 
     /// The shape that a cell at the block's end is the beginning of.
@@ -95,17 +123,10 @@ impl Shapes {
         })
     }
 
-    /// True if they all have as many.
-    #[inline(never)]
-    pub(super) fn same_zeroes(&self) -> bool {
-        let [first, ..] = self.shapes;
-        self.known().all(|shape| shape.zeroes() == first.zeroes())
-    }
-
     /// Bytes of them in an encoding.
     #[inline(always)]
     pub(in crate::codec) fn bytes(&self) -> usize {
         let len = usize::from(self.len);
-        if self.same_zeroes() { len.wrapping_add(1) } else { len.wrapping_mul(2) }
+        if self.same_zeroes { len.wrapping_add(1) } else { len.wrapping_mul(2) }
     }
 }
