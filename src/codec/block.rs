@@ -136,14 +136,14 @@ impl Block {
         // Before the block is another tag, so that the first granule is a start like any other; and
         // zero where that is not, so that they alternate.
         let mut before = u64::from(self.zero_first);
+        let mut nonzero_before = before;
         let mut tags = Appender::default();
         let mut index = base;
-        // All ones where the run at hand has a tag.
-        let mut begun = if ALTERNATE { u64::from(!self.zero_first).wrapping_sub(1) } else { 0 };
         for starts in &mut self.starts.0 {
             let mut bits = 0;
             let mut words = [0; WORDS_OF_QUARTER];
-            let mut nonzero_before = u64::from(before != 0);
+            // All ones where the run at hand has a tag.
+            let begun = 0u64.wrapping_sub(nonzero_before);
             for place in &mut words {
                 *place = word;
                 let tag_before = word << 4 | before;
@@ -164,9 +164,7 @@ impl Block {
             *starts = bits;
             let mut rest = bits;
             if ALTERNATE {
-                let tagged = changed(bits) ^ begun;
-                begun = 0u64.wrapping_sub(tagged >> 63);
-                rest &= tagged;
+                rest &= changed(bits) ^ begun;
             }
             // One after the other through all four: how many are in a word is not to be foretold.
             while rest != 0 {

@@ -9,13 +9,14 @@ pub(super) const NIBBLES: usize = GRANULES_PER_WORD;
 /// Up to [`TAGS`] numbers, in order.
 pub(super) struct Nibbles {
     /// Sixteen in a word; behind the last there are zeroes in its word, or in the next where it ends one.
-    words: [u64; TAGS / NIBBLES],
+    // As bytes: what stands beside them is not aligned to words, either.
+    words: [[u8; size_of::<u64>()]; TAGS / NIBBLES],
     len: u16,
 }
 
 impl Nibbles {
     pub(super) const fn new() -> Self {
-        Self { words: [0; TAGS / NIBBLES], len: 0 }
+        Self { words: [[0; size_of::<u64>()]; TAGS / NIBBLES], len: 0 }
     }
 
     /// How many there are; more than [`TAGS`] where only their number is known.
@@ -31,7 +32,7 @@ impl Nibbles {
     /// Sixteen of them, from `16 * index` on.
     #[inline(always)]
     pub(super) fn sixteen(&self, index: usize) -> u64 {
-        self.words.get(index).copied().unwrap_or(0)
+        u64::from_le_bytes(self.words.get(index).copied().unwrap_or_default())
     }
 
     /// Eight of them, from `8 * index` on, a byte each; 0 behind the last.
@@ -47,14 +48,15 @@ impl Nibbles {
     #[inline(always)]
     fn put(&mut self, last: usize, sixteen: u64) {
         if let Some(word) = self.words.get_mut(last / NIBBLES) {
-            *word = sixteen;
+            *word = sixteen.to_le_bytes();
         }
     }
 
     /// Sets a number that is 0.
     pub(super) fn set(&mut self, at: usize, number: u8) {
         if let Some(word) = self.words.get_mut(at / NIBBLES) {
-            *word |= u64::from(number) << (at % NIBBLES).wrapping_mul(4);
+            let number = u64::from(number) << (at % NIBBLES).wrapping_mul(4);
+            *word = (u64::from_le_bytes(*word) | number).to_le_bytes();
         }
     }
 }

@@ -24,9 +24,9 @@ impl Shape {
 
 /// The shapes of a block's cells.
 pub(in crate::codec) struct Shapes {
-    /// Sixteen bits each, from the lowest of the first word; zeroes behind the last.
-    // As one number they would be aligned to its size.
-    shapes: [u64; 2],
+    /// One after the other; zeroes behind the last.
+    // As bytes: what stands beside them is not aligned to numbers, either.
+    shapes: [u8; size_of::<u128>()],
     pub(in crate::codec) len: u8,
     /// They all have as many zeroes.
     pub(super) same_zeroes: bool,
@@ -38,18 +38,17 @@ const _: () = assert!(SHAPES * size_of::<Shape>() == size_of::<u128>());
 
 impl Shapes {
     pub(in crate::codec) const fn new() -> Self {
-        Self { shapes: [0; 2], len: 0, same_zeroes: true }
+        Self { shapes: [0; size_of::<u128>()], len: 0, same_zeroes: true }
     }
 
     pub(super) fn of_one(shape: Shape) -> Self {
-        Self { shapes: [shape.0.into(), 0], len: 1, same_zeroes: true }
+        Self { shapes: u128::from(shape.0).to_le_bytes(), len: 1, same_zeroes: true }
     }
 
     /// As one number.
     #[inline(always)]
     fn all(&self) -> u128 {
-        let [lower, upper] = self.shapes;
-        u128::from(upper) << u64::BITS | u128::from(lower)
+        u128::from_le_bytes(self.shapes)
     }
 
     pub(super) fn first(&self) -> Shape {
@@ -90,8 +89,9 @@ impl Shapes {
         if usize::from(number) == SHAPES {
             return None;
         }
-        if let Some(word) = self.shapes.get_mut(usize::from(number) / 4) {
-            *word |= u64::from(shape.0) << (u32::from(number).wrapping_mul(BITS) & 63);
+        let at = usize::from(number).wrapping_mul(size_of::<Shape>());
+        if let Some(place) = self.shapes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = shape.0.to_le_bytes();
         }
         self.same_zeroes &= shape.zeroes() == self.first().zeroes();
         self.len = number.wrapping_add(1);
