@@ -1,7 +1,7 @@
 //! What a decoder paints on: a block of tags.
 
 use super::{ALL_GRANULES, block::BLOCK_WORDS};
-use crate::tags::{GRANULES_PER_WORD, TagSink};
+use crate::tags::TagSink;
 
 /// A tag in every granule of a word.
 #[inline(always)]
@@ -34,8 +34,14 @@ impl Canvas {
     /// Changes the tag by a [`pattern`] from granule `at` of the block on, below 256.
     #[inline(always)]
     pub(super) fn change(&mut self, at: usize, pattern: u64) {
-        let here = pattern << (at.wrapping_mul(4) & 60);
-        let index = at / GRANULES_PER_WORD % BLOCK_WORDS;
+        self.change_at(at.wrapping_mul(4), pattern);
+    }
+
+    /// The same from bit `at` of the tags on, one that a granule begins with.
+    #[inline(always)]
+    pub(super) fn change_at(&mut self, at: usize, pattern: u64) {
+        let here = pattern << (at & 63);
+        let index = at / u64::BITS as usize % BLOCK_WORDS;
         // Both are there: there is one more than words.
         if let Some(word) = self.words.get_mut(index) {
             *word ^= here;

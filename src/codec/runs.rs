@@ -269,9 +269,8 @@ fn decode_others(
             for shift in [4, 8, 16, 32] {
                 tags ^= tags << shift;
             }
-            tags ^= fill;
-            fill = pattern(tags >> 60);
-            *word = tags & granules(tagged as u16);
+            *word = (tags ^ fill) & granules(tagged as u16);
+            fill ^= pattern(tags >> 60);
             tagged >>= GRANULES_PER_WORD;
         }
     }

@@ -59,13 +59,15 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     let base = first_of(plan.ty);
     let beyond = base + plan.entries;
     let mut tags = [0; 16];
-    let mut absent_restore = |offset| assert!(!store.restore(beyond + offset, &mut tags));
     let mut results = Vec::new();
     let mut note = |what, ns| results.push((what, ns));
 
     note("save, sequential", each(plan.sequential(), |i| store.save(base + i, plan.page(i))));
-    note("restore, sequential", each(plan.sequential(), |i| restore(store, base + i)));
-    note("restore, absent", each(plan.sequential(), &mut absent_restore));
+    note("restore, sequential", each(plan.sequential(), |i| restore(store, base + i, &mut tags)));
+    note(
+        "restore, absent",
+        each(plan.sequential(), |i| assert!(!store.restore(beyond + i, &mut tags))),
+    );
     note("invalidate, absent", each(plan.sequential(), |i| store.invalidate(beyond + i)));
     note(
         "replace, sequential",
@@ -74,7 +76,7 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     note("invalidate, sequential", each(plan.sequential(), |i| store.invalidate(base + i)));
 
     note("save, random", each(plan.random(), |i| store.save(base + i, plan.page(i))));
-    note("restore, random", each(plan.random(), |i| restore(store, base + i)));
+    note("restore, random", each(plan.random(), |i| restore(store, base + i, &mut tags)));
     note("invalidate, random", each(plan.random(), |i| store.invalidate(base + i)));
 
     plan.sequential().for_each(|i| store.save(base + i, plan.page(i)));
@@ -115,10 +117,9 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
 }
 
 #[inline(always)]
-fn restore<S: Store>(store: &S, entry: u64) {
-    let mut tags = [0; 16];
-    assert!(store.restore(entry, &mut tags));
-    black_box(&tags);
+fn restore<S: Store>(store: &S, entry: u64, tags: &mut Tags) {
+    assert!(store.restore(entry, tags));
+    black_box(tags);
 }
 
 #[inline(always)]
@@ -142,9 +143,10 @@ fn cpu_time() -> f64 {
 pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, f64)> {
     let base = first_of(plan.ty);
     let save = |i| store.save(base + i, plan.page(i));
+    let mut tags = [0; 16];
     let mut results = vec![
         ("save", each(plan.random(), save)),
-        ("restore", each(plan.random(), |i| restore(store, base + i))),
+        ("restore", each(plan.random(), |i| restore(store, base + i, &mut tags))),
         ("invalidate", each(plan.random(), |i| store.invalidate(base + i))),
     ];
     plan.sequential().for_each(save);
@@ -194,11 +196,11 @@ pub(crate) fn parallel<S: Store>(
     threads: u32,
     place: Place,
 ) -> Vec<(&'static str, Speed)> {
-    type Call<S> = fn(&S, u64, &Tags);
+    type Call<S> = fn(&S, u64, &Tags, &mut Tags);
     let operations: [(&'static str, Call<S>); 3] = [
-        ("save", |store, entry, tags| store.save(entry, tags)),
-        ("restore", |store, entry, _| restore(store, entry)),
-        ("invalidate", |store, entry, _| store.invalidate(entry)),
+        ("save", |store, entry, page, _| store.save(entry, page)),
+        ("restore", |store, entry, _, tags| restore(store, entry, tags)),
+        ("invalidate", |store, entry, _, _| store.invalidate(entry)),
     ];
     let nr = plan.entries / u64::from(threads);
     let barrier = Barrier::new(threads as usize);
@@ -214,10 +216,11 @@ pub(crate) fn parallel<S: Store>(
                 };
                 own_processor(thread);
                 set_processor(thread);
+                let mut tags = [0; 16];
                 barrier.wait();
                 let (start, ran) = (Instant::now(), cpu_time());
                 for i in (0..nr).map(|i| first + i * step) {
-                    call(store, first_of(ty) + i, plan.page(i));
+                    call(store, first_of(ty) + i, plan.page(i), &mut tags);
                 }
                 (start, Instant::now(), cpu_time() - ran)
             };

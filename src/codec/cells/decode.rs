@@ -16,6 +16,8 @@ use super::{
 };
 use crate::tags::GRANULES_PER_WORD;
 
+/// Bits of a block's tags: cells are counted in them, four a granule.
+const TAG_BITS: usize = GRANULES * 4;
 /// Granules of a cell of which a word holds two.
 const GRID_MAX: usize = GRANULES_PER_WORD / 2;
 
@@ -297,18 +299,19 @@ fn paint(
     let (shape, tag) = next()?;
     // The first cell, too, has a granule in the block.
     let mut end = shape.len().checked_sub(head.skip()).filter(|end| *end > 0)?;
-    let mut begin = end.saturating_sub(shape.others());
+    let mut begin = end.saturating_sub(shape.others()).wrapping_mul(4);
+    end = end.wrapping_mul(4);
     let mut tag = pattern(tag);
     // A cell is a granule long at least, so this ends.
-    while begin < GRANULES {
-        canvas.change(begin, tag);
-        if end >= GRANULES {
+    while begin < TAG_BITS {
+        canvas.change_at(begin, tag);
+        if end >= TAG_BITS {
             break;
         }
-        canvas.change(end, tag);
+        canvas.change_at(end, tag);
         let (shape, next_tag) = next()?;
-        begin = end.wrapping_add(shape.zeroes());
-        end = begin.wrapping_add(shape.others());
+        begin = end.wrapping_add(shape.zeroes().wrapping_mul(4));
+        end = begin.wrapping_add(shape.others().wrapping_mul(4));
         tag = pattern(next_tag);
     }
     Some(())
@@ -318,25 +321,26 @@ fn paint(
 #[inline(never)]
 fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let (head, shape, used) = read_equal(bytes)?;
-    let mut end = shape.len().wrapping_sub(head.skip());
-    let mut begin = end.saturating_sub(shape.others());
+    let (zeroes, others) = (shape.zeroes().wrapping_mul(4), shape.others().wrapping_mul(4));
+    let mut end = shape.len().wrapping_sub(head.skip()).wrapping_mul(4);
+    let mut begin = end.saturating_sub(others);
     let mut at = head.cell_at(0);
     loop {
         let mut tags = packed::sixteen(bytes, at, head.odd());
         at = at.wrapping_add(packed::width(head.odd()).wrapping_mul(NIBBLES));
         for _ in 0..NIBBLES {
             // A cell is a granule long at least, so this ends.
-            if begin >= GRANULES {
+            if begin >= TAG_BITS {
                 return Some(used);
             }
             let tag = pattern(tags & 15);
-            canvas.change(begin, tag);
-            if end >= GRANULES {
+            canvas.change_at(begin, tag);
+            if end >= TAG_BITS {
                 return Some(used);
             }
-            canvas.change(end, tag);
-            begin = end.wrapping_add(shape.zeroes());
-            end = begin.wrapping_add(shape.others());
+            canvas.change_at(end, tag);
+            begin = end.wrapping_add(zeroes);
+            end = begin.wrapping_add(others);
             tags >>= 4;
         }
     }
