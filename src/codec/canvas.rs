@@ -41,7 +41,7 @@ impl Canvas {
     #[inline(always)]
     pub(super) fn change_at(&mut self, at: usize, pattern: u64) {
         let here = pattern << (at & 63);
-        let index = at / u64::BITS as usize % BLOCK_WORDS;
+        let index = (at >> 6) % BLOCK_WORDS;
         // Both are there: there is one more than words.
         if let Some(word) = self.words.get_mut(index) {
             *word ^= here;

@@ -40,7 +40,7 @@ impl<'a> Plan<'a> {
     #[inline(always)]
     pub(crate) fn page(&self, offset: u64) -> &Tags {
         let fraction = self.share.wrapping_mul(offset & u64::from(u32::MAX));
-        let number = u128::from(fraction) * self.pages.len() as u128 >> 64;
+        let number = (u128::from(fraction) * self.pages.len() as u128) >> 64;
         &self.pages[number as usize]
     }
 

@@ -76,7 +76,7 @@ impl Shapes {
     }
 
     /// Its number; it is added where it is not there. `None` where there would be too many.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
         let number = self.find(shape);
         if number < self.len { Some(number) } else { self.add(shape) }
