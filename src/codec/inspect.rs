@@ -1,7 +1,9 @@
-//! A look at the choice of a format, for `cargo xtask tags`.
+//! A look at the choice of a format, for `cargo xtask tags`; and the codec alone, for `cargo xtask bench`.
 
-use super::{Encoder, Few, Form, Short, block::Format};
-use crate::tags::Page4K;
+use super::{
+    Encoder, Few, Form, InlineCode, Short, block::Format, copy, decode_bytes, decode_inline,
+};
+use crate::{error::Result, tags::Page4K};
 
 /// The formats of a page's tags, in the order of [`Choice::bytes`].
 pub const FORMATS: [&str; 6] = ["one tag", "inline", "list", "bitmap", "cells", "raw"];
@@ -40,4 +42,61 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
     };
     let bytes = [one, inline, costs.list, costs.bitmap, costs.cells, Some(raw)];
     Choice { bytes, chosen }
+}
+
+/// Where a store has the tags of a page.
+#[derive(Clone, Copy)]
+pub enum Kept {
+    /// In its slot.
+    Inline(InlineCode),
+    /// In so many bytes.
+    Bytes(usize),
+    /// As they are.
+    Raw,
+}
+
+/// Encodes the tags of a page as a store does, to `out` where they need a payload; `None` where they
+/// changed meanwhile.
+#[inline]
+pub fn encode(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
+    encode_short(tags, out).or_else(|| encode_coded(tags, out))
+}
+
+#[inline(never)]
+fn encode_short(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
+    let mut place = None;
+    Some(match Few::choose::<Page4K>(tags, &mut place)? {
+        Short::Inline(code) => Kept::Inline(code),
+        Short::List(few) => {
+            few.write_list(out);
+            Kept::Bytes(few.list_len())
+        }
+        Short::Raw => {
+            copy::<Page4K>(tags, out);
+            Kept::Raw
+        }
+    })
+}
+
+#[inline(never)]
+fn encode_coded(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
+    let mut encoder = Encoder::<Page4K>::new();
+    Some(match encoder.read(tags) {
+        Form::Bytes(len) => Kept::Bytes(encoder.write(tags, out.get_mut(..len)?)?),
+        Form::Raw => {
+            copy::<Page4K>(tags, out);
+            Kept::Raw
+        }
+    })
+}
+
+/// Decodes what [`encode`] encoded.
+#[inline]
+pub fn decode(kept: Kept, bytes: &[u8; 128], tags: &mut [u64; 16]) -> Result<()> {
+    match kept {
+        Kept::Inline(code) => decode_inline::<Page4K>(code, tags),
+        Kept::Bytes(_) => return decode_bytes::<Page4K>(bytes, tags, true).map(drop),
+        Kept::Raw => copy::<Page4K>(bytes, tags),
+    }
+    Ok(())
 }

@@ -46,12 +46,12 @@ use progress::Progress;
 use report::Report;
 
 /// Each has its samples and its place in docs/performance.md.
-const SECTIONS: [&str; 9] =
-    ["count", "arm64", "memory", "time", "um", "growth", "threads", "peers", "bounds"];
+const SECTIONS: [&str; 10] =
+    ["count", "arm64", "memory", "time", "um", "codec", "growth", "threads", "peers", "bounds"];
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without an option: other Rust stores, growth to 16 Mi entries, threads and time, beside Linux's
+Without an option: the codec, other Rust stores, growth to 16 Mi entries, threads and time, beside Linux's
 xarray in one process; about ten minutes. Tables have the ratio first, the rows that DESIGN.md's
 targets name above the others, and in both the worst on top. The last lines name the targets that
 do not hold; that is told, and is no failure.
@@ -99,6 +99,7 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Timed {
     Bounds,
+    Codec,
     Peers,
     Growth,
     Threads,
@@ -175,6 +176,9 @@ fn in_process(
     let wanted = |what| args.only.is_empty() && args.pages.is_empty() || args.only.contains(&what);
     if wanted(Timed::Bounds) {
         report.show("bounds", bench.samples("bounds", &[])?, table::bounds)?;
+    }
+    if wanted(Timed::Codec) {
+        report.show("codec", bench.samples("codec", &[])?, table::codec)?;
     }
     if wanted(Timed::Peers) {
         report.show("peers", bench.samples("peers", &[])?, table::peers)?;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod bounds;
+mod codec;
 mod count;
 mod pages;
 mod progress;
@@ -48,6 +49,8 @@ enum What {
     Growth,
     /// bounds, what a call does alone, "machine", nanoseconds a call
     Bounds,
+    /// codec, class, encode or decode, "ours" or "kernel" (a copy), nanoseconds a page
+    Codec,
     /// memory, class, store, bytes a page
     Memory,
     /// Prints nothing; for callgrind.
@@ -144,6 +147,19 @@ fn main() -> Result<()> {
                     println!("bounds\t{what}\tmachine\t{ns:.3}");
                 }
                 progress.step("calls that do one thing");
+            }
+        }
+        What::Codec => {
+            let mut progress = Progress::new(classes.len() * rounds as usize);
+            for class in &classes {
+                let pages = class.pages()?;
+                for _ in 0..rounds {
+                    for (what, ours, copy) in codec::round(&pages, class.share(entries).into()) {
+                        println!("codec\t{class}\t{what}\t{}\t{ours:.3}", Ours::NAME);
+                        println!("codec\t{class}\t{what}\t{}\t{copy:.3}", Kernel::NAME);
+                    }
+                    progress.step(&class.to_string());
+                }
             }
         }
         What::Memory => {

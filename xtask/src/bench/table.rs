@@ -83,6 +83,24 @@ pub(super) fn memory(samples: &str) -> Result<Table> {
     Ok(table.finish())
 }
 
+/// What the codec alone takes, nanoseconds a page, beside a copy of the tags.
+pub(super) fn codec(samples: &str) -> Result<Table> {
+    let mut table = Rows::new("of a copy's time", "pages | operation | ours, ns | a copy, ns");
+    for (key, row) in rows(samples)? {
+        let (ours, copy) = (of(&row, OURS)?, of(&row, KERNEL)?);
+        let key: Vec<_> = key.iter().map(String::as_str).collect();
+        let ratio = median(&ratios(copy, ours));
+        table.row(
+            ratio,
+            &format!("1/{:.1}", 1.0 / ratio),
+            &key,
+            &[&spread(ours, 1), &spread(copy, 1)],
+            targets::codec(&key, median(ours)),
+        );
+    }
+    Ok(table.finish())
+}
+
 /// Where one thread stands among the places of threads.
 pub(super) const ALONE: &str = "one thread";
 
