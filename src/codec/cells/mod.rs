@@ -164,13 +164,16 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
             break;
         }
         let shape = Cell { begin, at, end }.shape();
-        let mut number = shapes.find(shape);
-        if number >= shapes.len {
-            number = shapes.add(shape)?;
-            if !is_worth(shapes, block) {
-                return None;
+        let number = match shapes.find(shape) {
+            Some(number) => number,
+            None => {
+                let number = shapes.add(shape)?;
+                if !is_worth(shapes, block) {
+                    return None;
+                }
+                number
             }
-        }
+        };
         appender.push(number.into(), numbers);
         begin = end;
     }

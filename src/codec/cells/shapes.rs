@@ -1,5 +1,7 @@
 //! The shapes of a block's cells, and which of them a cell that the block's end cuts is part of.
 
+use core::num::NonZero;
+
 use super::{Cell, SHAPES, SKIP_MAX};
 
 /// A cell's lengths: zeroes in the lower byte, the others less one in the upper.
@@ -45,41 +47,45 @@ impl Shapes {
         Self { shapes: u128::from(shape.0).to_le_bytes(), len: 1, same_zeroes: true }
     }
 
-    /// As one number.
+    /// Four in each word.
     #[inline(always)]
-    fn all(&self) -> u128 {
-        u128::from_le_bytes(self.shapes)
+    fn words(&self) -> [u64; 2] {
+        let all = u128::from_le_bytes(self.shapes);
+        [all as u64, (all >> u64::BITS) as u64]
     }
 
     pub(super) fn first(&self) -> Shape {
-        Shape(self.all() as u16)
+        let [first, second, ..] = self.shapes;
+        Shape(u16::from_le_bytes([first, second]))
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {
-        let mut rest = self.all();
-        (0..self.len).map(move |_| {
-            let shape = Shape(rest as u16);
-            rest >>= BITS;
-            shape
+        let shapes = self.shapes.chunks_exact(size_of::<Shape>()).take(self.len.into());
+        shapes.map(|shape| {
+            Shape(u16::from_le_bytes(shape.first_chunk().copied().unwrap_or_default()))
         })
     }
 
-    /// The number of a shape; one that is not below [`len`](Self::len) where it is not there.
+    /// The number of a shape, one with zeroes unless the place behind the last is asked for, too.
     // All of them at once: no way is taken by which of them it is.
     #[inline(always)]
-    pub(super) fn find(&self, shape: Shape) -> u8 {
-        const ONES: u128 = u128::MAX / u16::MAX as u128;
-        let differs = self.all() ^ u128::from(shape.0).wrapping_mul(ONES);
-        // The upper bit of each that is equal; others may be set behind the first.
-        let equal = differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1);
-        (equal.trailing_zeros() / BITS) as u8
+    pub(super) fn find(&self, shape: Shape) -> Option<u8> {
+        const ONES: u64 = u64::MAX / u16::MAX as u64;
+        let wanted = u64::from(shape.0).wrapping_mul(ONES);
+        // The upper bit of each that is equal; in the word of the first others may be set behind it.
+        let equal = |word: u64| {
+            let differs = word ^ wanted;
+            differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1)
+        };
+        let [lower, upper] = self.words();
+        let found = NonZero::new(equal(lower) | equal(upper) >> 1)?.trailing_zeros();
+        Some((found / BITS | (!found & 1) << 2) as u8)
     }
 
     /// Its number; it is added where it is not there. `None` where there would be too many.
     #[inline(never)]
     pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
-        let number = self.find(shape);
-        if number < self.len { Some(number) } else { self.add(shape) }
+        self.find(shape).filter(|number| *number < self.len).or_else(|| self.add(shape))
     }
 
     /// The number of one that is not there; `None` where there would be too many.
