@@ -2,6 +2,7 @@
 
 use core::{
     ffi::{c_int, c_void},
+    mem::MaybeUninit,
     ptr::NonNull,
 };
 
@@ -76,25 +77,18 @@ impl TagSource for TagsIn {
     }
 }
 
-/// As [`TagsIn`], to be written. The memory need not be initialised.
-///
-/// # Invariants
-/// What the pointer points to may be written for as long as this lives.
-#[derive(Clone, Copy)]
-pub(crate) struct TagsOut(*mut c_void);
+/// The tags of one page in the caller's memory, to be written. It need not be initialised.
+// The memory itself: a pointer to it would lie on the stack, and be read again for each word.
+#[repr(transparent)]
+pub(crate) struct TagsOut([MaybeUninit<u8>; Page::TAG_BYTES]);
 
 impl TagsOut {
     /// # Safety
-    /// `tags` is NULL, or to memory for tags that the caller of the C function lets it
-    /// write: of one page, or as many as [`page`](Self::page) is called for.
-    pub(crate) unsafe fn new(tags: *mut c_void) -> Result<Self> {
-        // INVARIANT: the caller's promise.
-        if tags.is_null() { Err(Error::Invalid) } else { Ok(Self(tags)) }
-    }
-
-    /// The tags of page `index` of several.
-    pub(crate) fn page(self, index: usize) -> Self {
-        Self(self.0.wrapping_byte_add(index.wrapping_mul(Page::TAG_BYTES)))
+    /// `tags` is NULL, or to memory for the tags of a page that the caller of the C function lets it
+    /// write, and nobody else reads or writes as long as this lives.
+    pub(crate) unsafe fn new<'a>(tags: *mut c_void) -> Result<&'a mut Self> {
+        // SAFETY: NULL gives `None`; anything else is the caller's promise. Bytes are aligned anywhere.
+        unsafe { tags.cast::<Self>().as_mut() }.ok_or(Error::Invalid)
     }
 }
 
@@ -103,14 +97,14 @@ impl TagSink for TagsOut {
         if index >= Page::WORDS {
             return;
         }
-        let place = self.0.cast::<u64>().wrapping_add(index);
-        // SAFETY: one of the page's words by the check above, writable by the invariant.
+        let place = self.0.as_mut_ptr().cast::<u64>().wrapping_add(index);
+        // SAFETY: one of the page's words by the check above, borrowed mutably with `self`.
         unsafe { place.write_unaligned(word.to_le()) }
     }
 
     fn fill_words(&mut self, words: usize, tag: u64) {
         let len = words.min(Page::WORDS).wrapping_mul(size_of::<u64>());
-        // SAFETY: not more than the page's bytes, writable by the invariant.
-        unsafe { self.0.cast::<u8>().write_bytes(byte_of(tag), len) }
+        // SAFETY: not more than the page's bytes, borrowed mutably with `self`.
+        unsafe { self.0.as_mut_ptr().cast::<u8>().write_bytes(byte_of(tag), len) }
     }
 }

@@ -11,6 +11,7 @@ use mteswap::{
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
     store::TagStore,
+    tags::PageSize,
 };
 
 use crate::{
@@ -188,14 +189,14 @@ pub unsafe extern "C" fn mteswap_restore(
     entry: mteswap_entry_t,
     tags: *mut c_void,
 ) -> c_int {
-    let restore = || -> Result<bool> {
-        // SAFETY: the caller's store.
-        let store = unsafe { reference(store) }?;
-        // SAFETY: the caller's room for one page's tags.
-        let mut tags = unsafe { TagsOut::new(tags) }?;
-        Ok(store.tags.restore(args::entry(entry)?, &mut tags))
-    };
-    restore().map_or_else(Error::to_errno, c_int::from)
+    // SAFETY: the caller's store.
+    let store = unsafe { reference(store) };
+    // SAFETY: the caller's room for one page's tags.
+    let tags = unsafe { TagsOut::new(tags) };
+    match (store, args::entry(entry), tags) {
+        (Ok(store), Ok(entry), Ok(tags)) => store.tags.restore(entry, tags).into(),
+        _ => Error::Invalid.to_errno(),
+    }
 }
 
 /// mteswap_invalidate() - drop the record of an entry
@@ -298,15 +299,16 @@ pub unsafe extern "C" fn mteswap_restore_range(
         // SAFETY: the caller's store.
         let store = unsafe { reference(store) }?;
         let range = range(first, nr)?;
-        // SAFETY: the caller's room for the tags of `nr` pages.
-        let tags = unsafe { TagsOut::new(tags) }?;
+        let tags = non_null(tags)?.as_ptr();
         const BITS: usize = c_ulong::BITS as usize;
         let mut restored: c_long = 0;
         let mut found: c_ulong = 0;
         for index in 0..nr {
             let bit = index % BITS;
             let Some(entry) = range.get(index as u64) else { break };
-            if store.tags.restore(entry, &mut tags.page(index)) {
+            let page = tags.wrapping_byte_add(index.wrapping_mul(Page::TAG_BYTES));
+            // SAFETY: the caller's room for the tags of `nr` pages, of which this is one.
+            if store.tags.restore(entry, unsafe { TagsOut::new(page) }?) {
                 found |= 1 << bit;
                 restored = restored.wrapping_add(1);
             }
@@ -369,10 +371,10 @@ pub unsafe extern "C" fn mteswap_next(
         let store = unsafe { reference(store) }?;
         let cursor = non_null(cursor)?;
         // SAFETY: the caller's room for one page's tags.
-        let mut tags = unsafe { TagsOut::new(tags) }?;
+        let tags = unsafe { TagsOut::new(tags) }?;
         // SAFETY: the caller's cursor.
         let from = args::entry(unsafe { cursor.read() })?;
-        let Some(found) = store.tags.next(from, &mut tags) else { return Ok(false) };
+        let Some(found) = store.tags.next(from, tags) else { return Ok(false) };
         // SAFETY: the caller's cursor.
         unsafe { cursor.write(found.raw()) };
         Ok(true)

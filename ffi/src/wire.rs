@@ -63,12 +63,12 @@ pub unsafe extern "C" fn mteswap_decode(
     let decode = || -> Result<c_int> {
         let buf = non_null(buf.cast_mut().cast::<u8>())?;
         // SAFETY: the caller's room for one page's tags.
-        let mut tags = unsafe { TagsOut::new(tags) }?;
+        let tags = unsafe { TagsOut::new(tags) }?;
         let len = len.min(ENCODED_MAX);
         // SAFETY: the caller lets this function read `len` bytes at `buf`, which no one
         // changes while it runs.
         let buf = unsafe { core::slice::from_raw_parts(buf.as_ptr(), len) };
-        let used = codec::decode::<Page>(buf, &mut tags)?;
+        let used = codec::decode::<Page>(buf, tags)?;
         // At most `ENCODED_MAX`.
         c_int::try_from(used).map_err(|_| Error::Invalid)
     };

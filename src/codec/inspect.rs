@@ -48,7 +48,7 @@ pub fn inspect(tags: &[u64; 16]) -> Choice {
 #[derive(Clone, Copy)]
 pub enum Kept {
     /// In its slot.
-    Inline(InlineCode),
+    Inline(u64),
     /// In so many bytes.
     Bytes(usize),
     /// As they are.
@@ -66,7 +66,7 @@ pub fn encode(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
 fn encode_short(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
     let mut place = None;
     Some(match Few::choose::<Page4K>(tags, &mut place)? {
-        Short::Inline(code) => Kept::Inline(code),
+        Short::Inline(code) => Kept::Inline(code.bits()),
         Short::List(few) => {
             few.write_list(out);
             Kept::Bytes(few.list_len())
@@ -94,7 +94,7 @@ fn encode_coded(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
 #[inline]
 pub fn decode(kept: Kept, bytes: &[u8; 128], tags: &mut [u64; 16]) -> Result<()> {
     match kept {
-        Kept::Inline(code) => decode_inline::<Page4K>(code, tags),
+        Kept::Inline(code) => decode_inline::<Page4K>(InlineCode::from_bits(code), tags),
         Kept::Bytes(_) => return decode_bytes::<Page4K>(bytes, tags, true).map(drop),
         Kept::Raw => copy::<Page4K>(bytes, tags),
     }

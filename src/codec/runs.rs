@@ -51,39 +51,27 @@ pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> us
     writer.finish()
 }
 
-/// The bit that the tags behind `head` bytes begin with; and the parity of the first, where it stands before them.
-#[inline(always)]
-fn tags_behind(bytes: &[u8], head: usize, flags: u8) -> (usize, Option<u8>) {
-    let at = head.wrapping_mul(8);
-    if flags & ODD_EVEN == 0 {
-        return (at, None);
-    }
-    (at.wrapping_add(1), Some(bytes.get(head).copied().unwrap_or(0) & 1))
-}
-
-/// By how much the tag changes, for sixteen runs from run `16 * index` on; the first one from tag 0. A run of
-/// tag 0 before others is none.
+/// By how much the tag changes, for sixteen runs from run `16 * index` on; the first one from tag 0. Four bits a tag. A
+/// run of tag 0 before others is none.
 #[inline(never)]
 fn changes(bytes: &[u8], head: usize, flags: u8, index: usize) -> u64 {
-    let (at, parity) = tags_behind(bytes, head, flags);
+    let at = head.wrapping_mul(8);
     if flags & ALTERNATES == 0 {
         let at = at.wrapping_add(index.wrapping_mul(64));
         let tags = bits_at(bytes, at);
         let before = if index == 0 { 0 } else { bits_at(bytes, at.wrapping_sub(4)) & 15 };
         return tags ^ (tags << 4 | before);
     }
-    let at = index.wrapping_mul(8).wrapping_mul(packed::width(parity)).wrapping_add(at);
     // From 0 to a tag, and back.
-    let tags = beside_zeroes(packed::sixteen(bytes, at, parity) as u32);
+    let tags = beside_zeroes(bits_at(bytes, index.wrapping_mul(32).wrapping_add(at)) as u32);
     tags | tags << 4
 }
 
-/// Bytes up to the end of the tags of so many runs. `None` if there are fewer.
+/// Bytes up to the end of the tags of so many runs, four bits a tag. `None` if there are fewer.
 #[inline(never)]
 fn end(bytes: &[u8], head: usize, flags: u8, runs: usize) -> Option<NonZero<usize>> {
-    let (at, parity) = tags_behind(bytes, head, flags);
     let tags = if flags & ALTERNATES != 0 { runs.wrapping_add(1) >> 1 } else { runs };
-    bytes_to(bytes, tags.wrapping_mul(packed::width(parity)).wrapping_add(at))
+    bytes_to(bytes, head.wrapping_mul(2).wrapping_add(tags).wrapping_mul(4))
 }
 
 /// `None` for flags that no encoder sets.
@@ -232,7 +220,12 @@ fn decode_others(
     bytes: &[u8],
     flags: u8,
 ) -> Option<NonZero<usize>> {
-    let (mut at, parity) = tags_behind(bytes, BITMAP_BYTES + 1, flags);
+    let mut at = (BITMAP_BYTES + 1).wrapping_mul(8);
+    let mut parity = None;
+    if flags & ODD_EVEN != 0 {
+        parity = Some(bytes.get(BITMAP_BYTES + 1).copied().unwrap_or(0) & 1);
+        at = at.wrapping_add(1);
+    }
     let mut held = Held::default();
     let mut last = 0;
     // All ones where the run at hand has a tag.

@@ -221,7 +221,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
 
     /// Adds the leaf's node to hints that have been cleared; leaves come in their order.
     pub(super) fn hint(&self) {
-        self.index.memory.hints.find(self.position, self.node.as_ptr());
+        self.index.memory.hints.recount(self.position, self.node.as_ptr());
     }
 
     /// True if `position` is one of this leaf's.

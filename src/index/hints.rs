@@ -32,7 +32,7 @@ pub(super) struct Hints<H: Host> {
     counts: [AtomicU8; PLACES],
 }
 
-/// As many nodes in one place as are counted.
+/// More nodes in one place than are counted.
 const MANY: u8 = u8::MAX;
 
 impl<H: Host> Hints<H> {
@@ -58,8 +58,8 @@ impl<H: Host> Hints<H> {
         self.put(position, node);
     }
 
-    /// Notes the node above the leaf of `position` once more, as others may share its place. It is locked, or not
-    /// linked yet: it cannot be forgotten meanwhile.
+    /// Notes the node above the leaf of `position` once more, as others may share its place. Its lock is held: it
+    /// cannot be forgotten meanwhile.
     #[inline]
     pub(super) fn note(&self, position: u64, node: NonNull<Node<H>>) {
         // A look first: mostly it is still noted. Relaxed: however old what is seen, it is not null now.
@@ -70,8 +70,8 @@ impl<H: Host> Hints<H> {
 
     fn put(&self, position: u64, node: NonNull<Node<H>>) {
         // INVARIANT: of the pool; not null.
-        // An exchange though nobody asks what was there: of the exchange in `forget`, too, it is known then which
-        // came first. Release: the node was laid down before.
+        // Release: the node was laid down before. A store would do: it comes before the exchange in `forget`, which
+        // finds it, or behind. But a checker takes a store for one that such an exchange may not have found.
         place(&self.nodes, position).swap(node.as_ptr(), Ordering::Release);
     }
 
@@ -93,7 +93,7 @@ impl<H: Host> Hints<H> {
         }
     }
 
-    /// Forgets all nodes. Those in the tree must be [found](Self::find) again before anyone looks.
+    /// Forgets all nodes. Those in the tree must be [counted](Self::recount) again before anyone looks.
     pub(super) fn clear(&mut self) {
         // One by one: all of it at once would be built on the stack.
         self.nodes.iter_mut().for_each(|node| *node = AtomicPtr::new(core::ptr::null_mut()));
@@ -101,7 +101,7 @@ impl<H: Host> Hints<H> {
     }
 
     /// Adds a node above the leaf of `position`, if it is not the one that was added last.
-    pub(super) fn find(&self, position: u64, node: NonNull<Node<H>>) {
+    pub(super) fn recount(&self, position: u64, node: NonNull<Node<H>>) {
         if self.get(position) != node.as_ptr() {
             self.add(position, node);
         }

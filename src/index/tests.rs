@@ -194,13 +194,9 @@ fn a_place_of_the_hints_is_empty_again_once_all_of_its_nodes_are_gone() {
     let places: Vec<_> = (0..3).map(|i| entry(1, i << 21)).collect();
     let all_absent = |index: &_| places.iter().all(|&entry| is_known_absent(index, entry));
     assert!(all_absent(&index));
-    // Two leaves of a node: it is there once.
-    let first = entry(1, 64);
-    insert(&index, first, 1).unwrap();
     for (i, &place) in places.iter().enumerate() {
         insert(&index, place, i + 1).unwrap();
     }
-    assert_eq!(take(&index, first), 1);
     index.shrink();
     // In any order, but the one noted last goes last.
     for (i, &place) in places.iter().enumerate() {
@@ -216,37 +212,56 @@ fn a_place_of_the_hints_is_empty_again_once_all_of_its_nodes_are_gone() {
     let gone: Vec<_> = places.iter().rev().map(|&place| take(&index, place)).collect();
     assert_eq!(gone, [7, 7, 7]);
     assert!(places.iter().all(|&place| index.get(place).is_null()));
-    insert(&index, first, 1).unwrap();
-    assert_eq!(take(&index, first), 1);
+    insert(&index, entry(1, 64), 1).unwrap();
+    assert_eq!(take(&index, entry(1, 64)), 1);
     assert!(all_absent(&index));
     empty(index);
 }
 
 #[test]
+fn a_node_of_several_leaves_counts_once_in_its_place() {
+    for shrinks in [false, true] {
+        let mut index = Index::new(TestHost::new());
+        let leaves = [0, 64, 128].map(|offset| entry(1, offset));
+        for leaf in leaves {
+            insert(&index, leaf, 7).unwrap();
+        }
+        if shrinks {
+            index.shrink();
+        }
+        for leaf in leaves {
+            assert!(!is_known_absent(&index, leaf));
+            assert_eq!(take(&index, leaf), 7);
+        }
+        assert!(is_known_absent(&index, entry(1, 0)), "{shrinks}");
+        empty(index);
+    }
+}
+
+#[test]
 fn more_nodes_of_one_place_than_are_counted_are_all_found() {
-    let mut index = Index::new(TestHost::new());
-    let places: Vec<_> = (0..300).map(|i| entry(1, i << 21)).collect();
-    for &place in &places {
-        insert(&index, place, 7).unwrap();
-    }
-    let (first, gone) = places.split_first().unwrap();
-    for _ in 0..2 {
-        gone.iter().rev().for_each(|&place| {
-            take(&index, place);
-        });
-        assert_eq!(index.get(*first).addr(), 7);
-        gone.iter().for_each(|&place| {
+    // So many are gone that a count that began anew, or was counted down from where it ends, would be none: and then
+    // goes the one noted last.
+    let nodes = 300;
+    for gone in [nodes - 1 - 256, 254] {
+        let mut index = Index::new(TestHost::new());
+        let places: Vec<_> = (0..nodes).map(|i| entry(1, i << 21)).collect();
+        for &place in &places {
             insert(&index, place, 7).unwrap();
-        });
+        }
+        let (last, others) = places.split_last().unwrap();
+        let (gone, left) = others.split_at(gone as usize);
+        for &place in gone.iter().chain([last]) {
+            assert_eq!(take(&index, place), 7);
+        }
+        assert!(left.iter().all(|&place| index.get(place).addr() == 7), "{} gone", gone.len());
+        // Until they are counted anew the place stays as it is.
+        index.shrink();
+        let in_order = left.iter().map(|&place| take(&index, place));
+        assert!(in_order.eq(left.iter().map(|_| 7)));
+        assert_eq!(is_known_absent(&index, *last), left.len() < 255);
+        empty(index);
     }
-    // Counted too high, nothing is known ever after, or until all are noted anew.
-    gone.iter().for_each(|&place| {
-        take(&index, place);
-    });
-    index.shrink();
-    take(&index, *first);
-    assert!(is_known_absent(&index, *first));
-    empty(index);
 }
 
 #[test]

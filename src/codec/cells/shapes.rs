@@ -66,7 +66,8 @@ impl Shapes {
         })
     }
 
-    /// The number of a shape, one with zeroes unless the place behind the last is asked for, too.
+    /// The number of a shape. Of one that is 0, which only a block's first cell can have, it may be that of a place
+    /// behind the last.
     // All of them at once: no way is taken by which of them it is.
     #[inline(always)]
     pub(super) fn find(&self, shape: Shape) -> Option<u8> {
@@ -79,7 +80,7 @@ impl Shapes {
         };
         let [lower, upper] = self.words();
         let found = NonZero::new(equal(lower) | equal(upper) >> 1)?.trailing_zeros();
-        Some((found / BITS | (!found & 1) << 2) as u8)
+        Some(((found / BITS) | ((!found & 1) << 2)) as u8)
     }
 
     /// Its number; it is added where it is not there. `None` where there would be too many.
