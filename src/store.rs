@@ -150,6 +150,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ///
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
+    // Inlined always, as `save` is: a call that finds nothing is hardly longer than a call.
+    #[inline(always)]
     pub fn restore(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         match self.index.look_up(entry) {
             Seen::Word(word, lead) => self.restore_word(entry, word, Some(lead), tags),
@@ -336,7 +338,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         loop {
             match self.index.next(cursor) {
                 Some(entry) => {
-                    if self.restore(entry, tags) {
+                    if self.walk_and_restore(entry, tags) {
                         return Some(entry);
                     }
                     // Gone since: look on behind it.
