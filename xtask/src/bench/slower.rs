@@ -12,11 +12,12 @@ use super::{
 type Render = fn(&str) -> Result<Table>;
 
 /// Sections that are compared with K, what each is of, and whose targets count.
-const SECTIONS: [(&str, &str, Render); 5] = [
+const SECTIONS: [(&str, &str, Render); 6] = [
     ("count", "Instructions", table::count),
     ("arm64", "Instructions in an arm64 kernel", table::guest),
     ("time", "Time", table::time),
     ("um", "Time in UML", table::time),
+    ("codec", "The codec alone, beside a copy", table::codec),
     ("memory", "Memory", table::memory),
 ];
 
@@ -74,7 +75,7 @@ fn worse(samples: &str) -> Result<(usize, Vec<Group>)> {
             continue;
         }
         let (pages, operation) = match key.as_slice() {
-            [_, pages, operation] => (pages, operation.split(',').next().unwrap_or_default()),
+            [.., pages, operation] => (pages, operation.split(',').next().unwrap_or_default()),
             _ => (&key[0], "bytes"),
         };
         let group = groups.entry((pages.clone(), operation.to_owned())).or_insert_with(|| Group {
