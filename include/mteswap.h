@@ -258,63 +258,6 @@ int mteswap_restore(struct mteswap_store *store, mteswap_entry_t entry, void *ta
 void mteswap_invalidate(struct mteswap_store *store, mteswap_entry_t entry);
 
 /**
- * mteswap_invalidate_range() - drop the records of consecutive entries
- * @store: the store
- * @first: the first entry
- * @nr: how many; nothing happens for 0 or where the range leaves its type (TAG-15)
- *
- * Context: As mteswap_restore(). Its time grows with the records there are, not with @nr.
- */
-void mteswap_invalidate_range(struct mteswap_store *store, mteswap_entry_t first, size_t nr);
-
-/**
- * mteswap_invalidate_area() - drop every record of a swap type
- * @store: the store
- * @type: 0 to 31; nothing happens above
- *
- * First and last offset included, and none of another type (TAG-8).
- *
- * Context: As mteswap_invalidate_range().
- */
-void mteswap_invalidate_area(struct mteswap_store *store, unsigned int type);
-
-/**
- * mteswap_save_range() - keep the tags of consecutive pages, all or none
- * @store: the store
- * @first: the entry of the first page
- * @nr: number of pages
- * @tags: @nr times MTESWAP_TAGS_BYTES bytes
- *
- * Others may see a part of it while it runs (TAG-10).
- *
- * Context: Process context. May sleep.
- * Return: 0, -EINVAL, -ENOMEM; on an error every entry is as it was.
- */
-int mteswap_save_range(struct mteswap_store *store,
-		       mteswap_entry_t first,
-		       size_t nr,
-		       const void *tags);
-
-/**
- * mteswap_restore_range() - copy the tags of consecutive entries out
- * @store: the store
- * @first: the first entry
- * @nr: how many
- * @tags: room for @nr times MTESWAP_TAGS_BYTES bytes; where an entry has no record, its
- *        part is left as it is
- * @present: NULL, or a bitmap of @nr bits in unsigned longs, all of which are written:
- *           bit i is set where entry i had a record
- *
- * Context: As mteswap_restore().
- * Return: The number of records restored, or -EINVAL.
- */
-long mteswap_restore_range(struct mteswap_store *store,
-			   mteswap_entry_t first,
-			   size_t nr,
-			   void *tags,
-			   unsigned long *present);
-
-/**
  * mteswap_move() - give an entry's record to another entry, in one step
  * @store: the store
  * @from: has no record afterwards, unless it is @to
@@ -376,6 +319,63 @@ int mteswap_stats(const struct mteswap_store *store, struct mteswap_stats *stats
  * Return: Bytes given back; 0 for NULL.
  */
 size_t mteswap_shrink(struct mteswap_store *store);
+
+/**
+ * mteswap_invalidate_range() - drop the records of consecutive entries
+ * @store: the store
+ * @first: the first entry
+ * @nr: how many; nothing happens for 0 or where the range leaves its type (TAG-15)
+ *
+ * Context: As mteswap_restore(). Its time grows with the records there are, not with @nr.
+ */
+void mteswap_invalidate_range(struct mteswap_store *store, mteswap_entry_t first, size_t nr);
+
+/**
+ * mteswap_invalidate_area() - drop every record of a swap type
+ * @store: the store
+ * @type: 0 to 31; nothing happens above
+ *
+ * First and last offset included, and none of another type (TAG-8).
+ *
+ * Context: As mteswap_invalidate_range().
+ */
+void mteswap_invalidate_area(struct mteswap_store *store, unsigned int type);
+
+/**
+ * mteswap_save_range() - keep the tags of consecutive pages, all or none
+ * @store: the store
+ * @first: the entry of the first page
+ * @nr: number of pages
+ * @tags: @nr times MTESWAP_TAGS_BYTES bytes
+ *
+ * Others may see a part of it while it runs (TAG-10).
+ *
+ * Context: Process context. May sleep.
+ * Return: 0, -EINVAL, -ENOMEM; on an error every entry is as it was.
+ */
+int mteswap_save_range(struct mteswap_store *store,
+		       mteswap_entry_t first,
+		       size_t nr,
+		       const void *tags);
+
+/**
+ * mteswap_restore_range() - copy the tags of consecutive entries out
+ * @store: the store
+ * @first: the first entry
+ * @nr: how many
+ * @tags: room for @nr times MTESWAP_TAGS_BYTES bytes; where an entry has no record, its
+ *        part is left as it is
+ * @present: NULL, or a bitmap of @nr bits in unsigned longs, all of which are written:
+ *           bit i is set where entry i had a record
+ *
+ * Context: As mteswap_restore().
+ * Return: The number of records restored, or -EINVAL.
+ */
+long mteswap_restore_range(struct mteswap_store *store,
+			   mteswap_entry_t first,
+			   size_t nr,
+			   void *tags,
+			   unsigned long *present);
 
 /**
  * mteswap_encode() - write a page's tags in the wire format

@@ -27,6 +27,8 @@ mod bindings;
 // Apart, so that they keep the header's order.
 mod store;
 
+mod range;
+
 mod wire;
 
 mod page;
