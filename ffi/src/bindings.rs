@@ -4,7 +4,7 @@
 
 /// This crate's side, with what the header derives from the page size.
 mod ours {
-    pub(super) use crate::{hooks::*, host::*, page::*, store::*, swap::*, wire::*, *};
+    pub(super) use crate::{hooks::*, host::*, page::*, range::*, store::*, swap::*, wire::*, *};
 
     pub(super) const MTESWAP_PAGE_SHIFT: u32 = <Page as mteswap::tags::PageSize>::SHIFT;
     pub(super) const MTESWAP_TAGS_BYTES: usize = <Page as mteswap::tags::PageSize>::TAG_BYTES;

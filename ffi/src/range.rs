@@ -2,12 +2,7 @@
 
 use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 
-use mteswap::{
-    entry::SwapType,
-    error::Result,
-    host::AllocFlags,
-    tags::PageSize,
-};
+use mteswap::{entry::SwapType, error::Result, host::AllocFlags, tags::PageSize};
 
 use crate::{
     Page,
