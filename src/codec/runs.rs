@@ -2,8 +2,6 @@
 
 use core::num::NonZero;
 
-use crate::tags::GRANULES_PER_WORD;
-
 use super::{
     ALL_GRANULES,
     bits::{Writer, bits_at, bytes_to},
@@ -13,6 +11,7 @@ use super::{
     nibbles::{NIBBLES, beside_zeroes},
     packed::{self, Held},
 };
+use crate::tags::GRANULES_PER_WORD;
 
 /// Bytes of a bitmap.
 pub(super) const BITMAP_BYTES: usize = size_of::<[u64; QUARTERS]>();
