@@ -33,12 +33,12 @@ use super::{
     canvas::{Canvas, pattern},
     cells,
     layout::Layout,
-    nibbles::{Appender, Nibbles},
+    nibbles::{Nibbles, Words, halves, word},
     packed::{self, Width},
     runs,
     starts::Starts,
 };
-use crate::tags::{GRANULES_PER_WORD, TagSink, TagSource};
+use crate::tags::{TagSink, TagSource};
 
 /// Words of a block.
 pub(super) const BLOCK_WORDS: usize = 16;
@@ -82,13 +82,20 @@ pub(super) enum Format {
 /// A block of more than [`TAGS`] tags is raw: it is read again when it is written.
 pub(super) struct Block {
     pub(super) starts: Starts,
-    pub(super) tags: Nibbles,
+    /// The words as they were read; then the tags, and what else is told by numbers.
+    pub(super) words: Words,
+    /// Tags.
+    pub(super) len: u16,
     /// How many starts there are.
-    boundaries: u16,
-    /// Every other run is of tag 0, and has none in `tags`.
-    alternate: bool,
+    pub(super) boundaries: u16,
+    /// Runs with a tag, and one more where zeroes come last.
+    pub(super) cells: u8,
+    /// Granules of each cell; 0 where they differ, or there are not two.
+    pub(super) period: u8,
+    /// Every other run is of tag 0, and has none of the tags.
+    pub(super) alternate: bool,
     /// The first run is of tag 0.
-    zero_first: bool,
+    pub(super) zero_first: bool,
 }
 
 impl Block {
@@ -96,8 +103,11 @@ impl Block {
     pub(super) const fn new() -> Self {
         Self {
             starts: Starts([0; QUARTERS]),
-            tags: Nibbles::new(),
+            words: [[0; size_of::<u64>()]; BLOCK_WORDS + 1],
+            len: 0,
             boundaries: 0,
+            cells: 0,
+            period: 0,
             alternate: true,
             zero_first: true,
         }
@@ -108,90 +118,82 @@ impl Block {
     #[inline(never)]
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         let base = number.wrapping_mul(BLOCK_WORDS);
-        // Most alternate, and the first granules of others tell that they do not.
-        if let Some(touching) = self.scan::<_, true>(source, base) {
-            // Where that word is full of runs, others are, too, and raw blocks need no more. Sixteen
-            // come out as none.
-            let begun = touching.wrapping_mul(ALL_GRANULES) >> 60;
-            if begun.wrapping_sub(1) > 5 && has_more_runs(source, base, TAGS) {
-                self.tags.set_len(TAGS + 1);
+        // Most alternate.
+        if !self.scan::<_, true>(source, base) {
+            // Raw blocks need no more.
+            if has_more_runs(source, base, TAGS) {
+                self.len = TAGS as u16 + 1;
                 self.boundaries = TAGS as u16;
-            } else {
-                self.scan::<_, false>(source, base);
+                return;
             }
+            self.scan::<_, false>(source, base);
         }
+        self.gather();
     }
 
-    /// Finds the runs; each word is read once. Where they ought to `ALTERNATE` and do not, returns the
-    /// runs that begin in the word that tells.
+    /// Reads the words, each once, and finds, of a block that `ALTERNATE`s, the granules with a tag; of others those that
+    /// begin a run. False where it ought to alternate and does not.
     #[inline(never)]
     fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
         &mut self,
         source: &S,
         base: usize,
-    ) -> Option<u64> {
-        let mut word = source.word(base);
+    ) -> bool {
         self.alternate = ALTERNATE;
-        self.zero_first = word & 15 == 0;
-        // Before the block is another tag, so that the first granule is a start like any other; and
-        // zero where that is not, so that they alternate.
-        let mut before = u64::from(self.zero_first);
-        let mut nonzero_before = before;
-        let mut tags = Appender::default();
         let mut index = base;
-        for starts in &mut self.starts.0 {
-            let mut bits = 0;
-            let mut words = [0; WORDS_OF_QUARTER];
-            // All ones where the run at hand has a tag.
-            let begun = 0u64.wrapping_sub(nonzero_before);
-            for place in &mut words {
-                *place = word;
-                let tag_before = word << 4 | before;
-                before = word >> 60;
-                let differs = nonzero_granules(word ^ tag_before);
-                if ALTERNATE {
-                    let nonzero = nonzero_granules(word);
-                    if differs != nonzero ^ (nonzero << 4 | nonzero_before) {
-                        return Some(differs);
-                    }
-                    nonzero_before = nonzero >> 60;
-                }
-                bits = bits >> GRANULES_PER_WORD | pack(differs) << 48;
-                // Behind the last comes one that does not matter.
+        // Before the block is another tag, so that its first granule begins a run; and of those that alternate, zero.
+        let mut before = if ALTERNATE { 0 } else { !source.word(base) << 60 };
+        let mut tagged_before = 0u64;
+        let quarters = self.words.chunks_exact_mut(WORDS_OF_QUARTER);
+        for (words, starts) in quarters.zip(&mut self.starts.0) {
+            let (mut bits, mut touching) = (0, 0);
+            for (place, number) in words.iter_mut().zip(0u32..) {
+                let word = source.word(index);
                 index = index.wrapping_add(1);
-                word = source.word(index);
+                *place = word.to_le_bytes();
+                let differs = word ^ (word << 4 | before >> 60);
+                before = word;
+                bits |= if ALTERNATE {
+                    let tagged = nonzero_granules(word);
+                    let both = tagged & (tagged << 4 | tagged_before >> 60);
+                    tagged_before = tagged;
+                    touching |= differs & both.wrapping_mul(15);
+                    tagged
+                } else {
+                    nonzero_granules(differs)
+                } << number;
             }
-            *starts = bits;
-            let mut rest = bits;
-            if ALTERNATE {
-                rest &= changed(bits) ^ begun;
+            if touching != 0 {
+                return false;
             }
-            // One after the other through all four: how many are in a word is not to be foretold.
-            while rest != 0 {
-                let at = rest.trailing_zeros() as usize;
-                let word = words.get(at / GRANULES_PER_WORD).copied().unwrap_or(0);
-                tags.push(word >> (at.wrapping_mul(4) & 60), &mut self.tags);
-                rest &= rest.wrapping_sub(1);
-            }
+            *starts = in_order(bits);
         }
-        if let Some(starts) = self.starts.0.first_mut() {
-            *starts &= !1;
-        }
-        let len = tags.finish(&mut self.tags);
-        // Between tags there are zeroes, if they alternate, and at the ends there may be.
-        let ends = usize::from(self.zero_first).wrapping_add(usize::from(before == 0));
-        let boundaries = match len {
-            0 => 0,
-            _ if ALTERNATE => len.wrapping_sub(1).wrapping_mul(2).wrapping_add(ends),
-            _ => len.wrapping_sub(1),
-        };
-        self.boundaries = boundaries as u16;
-        None
+        true
     }
 
     /// True if there are more tags than are kept.
     pub(super) fn is_raw(&self) -> bool {
-        self.tags.len() > TAGS
+        usize::from(self.len) > TAGS
+    }
+
+    /// The tags of the runs, in order; zeroes behind the last.
+    pub(super) fn tags(&self) -> &Nibbles {
+        halves(&self.words).0
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// The granules of each cell, where all have as many, but for those that the block's ends cut; 0 for others.
+    pub(super) fn period(&self) -> usize {
+        self.period.into()
+    }
+
+    /// Cells of one shape that the runs are, if they are: a run with a tag each, but for the last, which may be cut off before.
+    pub(super) fn cells(&self) -> usize {
+        self.cells.into()
     }
 
     /// How often the tag changes.
@@ -221,7 +223,7 @@ impl Block {
             Format::Cells => cells::write_head(layout, out),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
-                let tag = if self.zero_first { 0 } else { self.tags.sixteen(0) as u8 & 15 };
+                let tag = if self.zero_first { 0 } else { word(self.tags(), 0) as u8 & 15 };
                 out.iter_mut().take(1).for_each(|byte| *byte = tag);
                 return 1;
             }
@@ -236,7 +238,7 @@ impl Block {
             Format::Bitmap if layout.odd_even => Width::ThreeBehind(layout.parity),
             _ => Width::Four,
         };
-        packed::write(&self.tags, self.tags.len(), width, out, head)
+        packed::write(self.tags(), self.len(), width, out, head)
     }
 }
 
@@ -316,10 +318,15 @@ pub(super) fn changed(bits: u64) -> u64 {
     [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |changed, shift| changed ^ changed << shift)
 }
 
-/// Every fourth bit, packed: by halves, then by a multiplication that puts four groups side
-/// by side; no two of its terms meet.
-fn pack(bits: u64) -> u64 {
-    let bits = (bits | bits >> 3) & 0x0303_0303_0303_0303;
-    let bits = (bits | bits >> 6) & 0x000f_000f_000f_000f;
-    bits.wrapping_mul(1 << 48 | 1 << 36 | 1 << 24 | 1 << 12) >> 48
+/// The granules of four words, of which each group of four bits has those in the same place, one after the other.
+fn in_order(bits: u64) -> u64 {
+    // Two turns of four by four: of bits, and of groups of four.
+    let swap = |bits: u64, by: u32, those: u64| {
+        let differs = (bits ^ bits >> by) & those;
+        bits ^ differs ^ differs << by
+    };
+    let bits = swap(bits, 3, 0x0a0a_0a0a_0a0a_0a0a);
+    let bits = swap(bits, 6, 0x00cc_00cc_00cc_00cc);
+    let bits = swap(bits, 12, 0x0000_f0f0_0000_f0f0);
+    swap(bits, 24, 0x0000_0000_ff00_ff00)
 }

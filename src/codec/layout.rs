@@ -3,7 +3,7 @@
 use super::{
     block::{Block, ENCODED_MAX, Format},
     cells::{self, Shapes, index_bits},
-    nibbles::Nibbles,
+    nibbles,
     packed,
     runs::BITMAP_BYTES,
 };
@@ -20,8 +20,8 @@ pub(super) struct Layout {
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
     pub(super) shapes: Shapes,
-    /// For each cell, the number of its shape; of one shape, only how many cells there are.
-    pub(super) numbers: Nibbles,
+    /// Cells; 0 where there are none. With more than one shape the numbers of theirs are behind the block's tags.
+    pub(super) cells: u8,
 }
 
 /// Bytes that a block of more than one run takes in each format that has runs; `None` where the format
@@ -43,7 +43,7 @@ impl Layout {
             parity: 0,
             skip: 0,
             shapes: Shapes::new(),
-            numbers: Nibbles::new(),
+            cells: 0,
         }
     }
 
@@ -59,7 +59,7 @@ impl Layout {
     /// Goes through a block and chooses a format: the shortest, but for cells of several shapes where runs touch.
     // In two, one after the other: what one has on the stack the other does not need.
     #[inline(always)]
-    pub(super) fn choose(&mut self, block: &Block) {
+    pub(super) fn choose(&mut self, block: &mut Block) {
         if block.is_raw() {
             (self.format, self.len) = (Format::Raw, ENCODED_MAX as u16);
         } else {
@@ -95,16 +95,16 @@ impl Layout {
         if block.is_raw() {
             return Costs { list: None, bitmap: None, cells: None };
         }
-        self.odd_even = block.alternates() && packed::are_odd_even(&block.tags);
-        self.parity = block.tags.sixteen(0) as u8 & 1;
-        let tags = block.tags.len();
+        self.odd_even = block.alternates() && packed::are_odd_even(block.tags(), block.len());
+        self.parity = nibbles::word(block.tags(), 0) as u8 & 1;
+        let tags = block.len();
         let nibbles = tags.wrapping_add(1) >> 1;
         let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;
         let tag_bytes = if self.odd_even { thirds } else { nibbles };
         Costs {
             list: Some(block.boundaries().wrapping_add(nibbles).wrapping_add(2)),
             bitmap: Some(tag_bytes.wrapping_add(BITMAP_BYTES + 1)),
-            cells: Some(self.numbers.len()).filter(|cells| *cells > 0).map(|n| self.cells_bytes(n)),
+            cells: (self.cells > 0).then(|| self.cells_bytes(self.cells.into())),
         }
     }
 

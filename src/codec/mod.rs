@@ -14,6 +14,7 @@ mod block;
 mod canvas;
 mod cells;
 mod few;
+mod gather;
 mod inline;
 #[doc(hidden)]
 pub mod inspect;
@@ -72,7 +73,7 @@ impl<P: PageSize> Encoder<P> {
     #[inline(always)]
     pub(crate) fn read(&mut self, source: &(impl TagSource + ?Sized)) -> Form {
         self.block.read(source, 0);
-        self.layout.choose(&self.block);
+        self.layout.choose(&mut self.block);
         let mut len = self.layout.len();
         for number in 1..Self::BLOCKS {
             self.look_at(source, number);
@@ -83,7 +84,7 @@ impl<P: PageSize> Encoder<P> {
 
     fn look_at(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
         self.block.read(source, number);
-        self.layout.choose(&self.block);
+        self.layout.choose(&mut self.block);
     }
 
     /// Writes the bytes of [`Form::Bytes`] to `out`, zeroes what is left of it, and returns

@@ -1,63 +1,48 @@
 //! Numbers of four bits, of the runs or the cells of a block.
 
-use super::block::TAGS;
+use super::block::{BLOCK_WORDS, TAGS};
 use crate::tags::GRANULES_PER_WORD;
 
 /// Numbers in a word.
 pub(super) const NIBBLES: usize = GRANULES_PER_WORD;
 
-/// Up to [`TAGS`] numbers, in order.
-pub(super) struct Nibbles {
-    /// Sixteen in a word; behind the last there are zeroes in its word, or in the next where it ends one.
-    // As bytes: what stands beside them is not aligned to words, either.
-    words: [[u8; size_of::<u64>()]; TAGS / NIBBLES],
-    len: u16,
+/// The words of a block, and the numbers that come to be in their place: tags, then, in the second half, others; [`TAGS`] each. One word more:
+/// from any byte of the others eight can be read.
+// As bytes: what stands beside them is not aligned to words, either.
+pub(super) type Words = [[u8; size_of::<u64>()]; BLOCK_WORDS + 1];
+/// Sixteen numbers in a word, in order; behind the last there are zeroes in its word, or in the next where it ends one.
+pub(super) type Nibbles = [[u8; size_of::<u64>()]; TAGS / NIBBLES];
+
+/// Tags, and other numbers.
+pub(super) fn halves(words: &Words) -> (&Nibbles, &Nibbles) {
+    let [tags @ .., _, _, _, _, _, _, _, _, _] = words;
+    let [_, _, _, _, _, _, _, _, others @ .., _] = words;
+    (tags, others)
 }
 
-impl Nibbles {
-    pub(super) const fn new() -> Self {
-        Self { words: [[0; size_of::<u64>()]; TAGS / NIBBLES], len: 0 }
-    }
+/// The numbers that are no tags.
+pub(super) fn others(words: &mut Words) -> &mut Nibbles {
+    let [_, _, _, _, _, _, _, _, others @ .., _] = words;
+    others
+}
 
-    /// How many there are; more than [`TAGS`] where only their number is known.
-    pub(super) fn len(&self) -> usize {
-        self.len.into()
-    }
+/// One of some words; those that are not there are 0.
+#[inline(always)]
+pub(super) fn word(words: &[[u8; size_of::<u64>()]], index: usize) -> u64 {
+    u64::from_le_bytes(words.get(index).copied().unwrap_or_default())
+}
 
-    /// Only their number.
-    pub(super) fn set_len(&mut self, len: usize) {
-        self.len = len as u16;
-    }
+/// Eight numbers, from `8 * index` on, a byte each.
+#[inline(always)]
+pub(super) fn eight(numbers: &Nibbles, index: usize) -> u64 {
+    beside_zeroes((word(numbers, index >> 1) >> ((index & 1) << 5)) as u32)
+}
 
-    /// Sixteen of them, from `16 * index` on.
-    #[inline(always)]
-    pub(super) fn sixteen(&self, index: usize) -> u64 {
-        u64::from_le_bytes(self.words.get(index).copied().unwrap_or_default())
-    }
-
-    /// Eight of them, from `8 * index` on, a byte each; 0 behind the last.
-    #[inline(always)]
-    pub(super) fn eight(&self, index: usize) -> u64 {
-        if index.wrapping_mul(8) >= self.len() {
-            return 0;
-        }
-        beside_zeroes((self.sixteen(index >> 1) >> ((index & 1) << 5)) as u32)
-    }
-
-    /// Puts down sixteen of which the last is number `last`.
-    #[inline(always)]
-    fn put(&mut self, last: usize, sixteen: u64) {
-        if let Some(word) = self.words.get_mut(last / NIBBLES) {
-            *word = sixteen.to_le_bytes();
-        }
-    }
-
-    /// Sets a number that is 0.
-    pub(super) fn set(&mut self, at: usize, number: u8) {
-        if let Some(word) = self.words.get_mut(at / NIBBLES) {
-            let number = u64::from(number) << (at % NIBBLES).wrapping_mul(4);
-            *word = (u64::from_le_bytes(*word) | number).to_le_bytes();
-        }
+/// Sets a number that is 0.
+pub(super) fn set(numbers: &mut Nibbles, at: usize, number: u8) {
+    if let Some(word) = numbers.get_mut(at / NIBBLES) {
+        let number = u64::from(number) << (at % NIBBLES).wrapping_mul(4);
+        *word = (u64::from_le_bytes(*word) | number).to_le_bytes();
     }
 }
 
@@ -73,23 +58,30 @@ pub(super) struct Appender {
 impl Appender {
     /// Appends the lowest nibble of a word.
     #[inline(always)]
-    pub(super) fn push(&mut self, number: u64, to: &mut Nibbles) {
+    pub(super) fn push(&mut self, number: u64, to: &mut [[u8; size_of::<u64>()]]) {
         self.held = self.held >> 4 | number << 60;
         if self.len % NIBBLES == NIBBLES - 1 {
-            to.put(self.len, self.held);
+            put(to, self.len, self.held);
         }
         self.len = self.len.wrapping_add(1);
     }
 
     /// Puts down the last; returns how many there are.
     #[inline(always)]
-    pub(super) fn finish(self, to: &mut Nibbles) -> usize {
+    pub(super) fn finish(self, to: &mut [[u8; size_of::<u64>()]]) -> usize {
         let missing = (NIBBLES - 1).wrapping_sub(self.len % NIBBLES);
         // In two steps: a word has no sixteen nibbles more.
         let sixteen = self.held >> 4 >> missing.wrapping_mul(4);
-        to.put(self.len, sixteen);
-        to.set_len(self.len);
+        put(to, self.len, sixteen);
         self.len
+    }
+}
+
+/// Puts down sixteen of which the last is number `last`.
+#[inline(always)]
+fn put(to: &mut [[u8; size_of::<u64>()]], last: usize, sixteen: u64) {
+    if let Some(word) = to.get_mut(last / NIBBLES) {
+        *word = sixteen.to_le_bytes();
     }
 }
 

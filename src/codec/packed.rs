@@ -7,7 +7,7 @@
 use super::{
     ALL_GRANULES,
     bits::{Writer, bits_at},
-    nibbles::{NIBBLES, Nibbles},
+    nibbles::{NIBBLES, Nibbles, word},
 };
 
 /// Shifts that bring four tags of three bits to four, two at a time, and so on; and what of a
@@ -30,14 +30,14 @@ fn alternating(parity: u64) -> u64 {
 }
 
 /// True if tags are alternately odd and even. Others show it soon.
-pub(super) fn are_odd_even(tags: &Nibbles) -> bool {
-    let lowest = alternating(tags.sixteen(0) & 1);
-    (0..tags.len()).step_by(NIBBLES).zip(0usize..).all(|(at, index)| {
-        let those = match tags.len().wrapping_sub(at) {
+pub(super) fn are_odd_even(tags: &Nibbles, len: usize) -> bool {
+    let lowest = alternating(word(tags, 0) & 1);
+    (0..len).step_by(NIBBLES).zip(0usize..).all(|(at, index)| {
+        let those = match len.wrapping_sub(at) {
             rest @ 0..NIBBLES => !(u64::MAX << rest.wrapping_mul(4)),
             _ => u64::MAX,
         };
-        (tags.sixteen(index) ^ lowest) & ALL_GRANULES & those == 0
+        (word(tags, index) ^ lowest) & ALL_GRANULES & those == 0
     })
 }
 
@@ -65,7 +65,7 @@ pub(super) fn write(
         writer.bits(bit.into(), 1);
     }
     for (at, index) in (0..count).step_by(NIBBLES).zip(0usize..) {
-        let sixteen = tags.sixteen(index);
+        let sixteen = word(tags, index);
         let rest = count.wrapping_sub(at).min(NIBBLES);
         if let Width::Four = width {
             writer.bytes(sixteen, rest.wrapping_add(1) >> 1);

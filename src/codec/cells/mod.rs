@@ -8,7 +8,7 @@ use super::{
     block::{Block, CELLS, GRANULES, TAGS},
     few,
     layout::Layout,
-    nibbles::Appender,
+    nibbles::{self, Appender},
     packed::{self, Width},
     runs::BITMAP_BYTES,
     starts,
@@ -93,11 +93,11 @@ impl Iterator for Cells<'_> {
     }
 }
 
-/// Looks for the cells of a block, and their shapes. There are none in [`Layout::numbers`] where there would be
+/// Looks for the cells of a block, and their shapes. There are none in [`Layout::cells`] where there would be
 /// too many shapes, and where other formats are shorter anyway. Runs that touch are cells of one shape, or none.
 // One after the other: what one has on the stack the next does not need.
 #[inline(always)]
-pub(super) fn survey(block: &Block, layout: &mut Layout) {
+pub(super) fn survey(block: &mut Block, layout: &mut Layout) {
     let found = if block.alternates() {
         block.boundaries() > 0
             && (survey_grid(block, layout) || survey_all(block, layout).is_some())
@@ -105,31 +105,28 @@ pub(super) fn survey(block: &Block, layout: &mut Layout) {
         block.boundaries() > few::UNORDERED && survey_grid(block, layout)
     };
     if !found {
-        layout.numbers.set_len(0);
+        layout.cells = 0;
     }
 }
 
 #[inline(always)]
-fn survey_all(block: &Block, layout: &mut Layout) -> Option<()> {
+fn survey_all(block: &mut Block, layout: &mut Layout) -> Option<()> {
     let last = survey_whole(block, layout)?;
     survey_cut(block, layout, last)
 }
 
-/// True if all cells are like the second of them; the bits of their starts tell.
+/// True if all cells are like the second of them.
 #[inline(never)]
 fn survey_grid(block: &Block, layout: &mut Layout) -> bool {
-    let mut cells = Cells::new(block);
-    let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return false };
-    if cell.is_last() || !block.starts.are_periodic(cell.len()) {
+    if block.period() == 0 {
         return false;
     }
+    let mut cells = Cells::new(block);
+    let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return false };
     layout.shapes = Shapes::of_one(cell.shape());
     let Some((_, skip)) = layout.shapes.find_first(first) else { return false };
     layout.skip = skip;
-    // The last, too, whatever the block's end cut off.
-    let granules = GRANULES.wrapping_sub(first.len());
-    let others = granules.wrapping_add(cell.len()).wrapping_sub(1).checked_div(cell.len());
-    layout.numbers.set_len(others.unwrap_or(0).wrapping_add(1));
+    layout.cells = block.cells() as u8;
     true
 }
 
@@ -144,20 +141,23 @@ struct Last {
 /// The shapes of the cells that the block's ends have not cut, and which cells have which; every other run of the
 /// block is of tag 0.
 #[inline(never)]
-fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
-    let Layout { shapes, numbers, .. } = layout;
+fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
+    let shapes = &mut layout.shapes;
     *shapes = Shapes::new();
     let mut cells = Cells::new(block);
     cells.next()?;
     // All of the others begin with zeroes.
     let Cells { mut starts, mut begin, .. } = cells;
+    let most = most_bytes(block);
+    let tags = block.len();
+    let (places, numbers) = (&block.starts, nibbles::others(&mut block.words));
     let mut appender = Appender::default();
     // The cells that are cut get theirs later.
     appender.push(0, numbers);
     let mut last = Last { begin: 0, at: 0 };
     while begin < GRANULES {
-        let at = starts.next(&block.starts);
-        let end = if at < GRANULES { starts.next(&block.starts) } else { at };
+        let at = starts.next(places);
+        let end = if at < GRANULES { starts.next(places) } else { at };
         if end >= GRANULES {
             appender.push(0, numbers);
             last = Last { begin: begin as u16, at: at as u16 };
@@ -168,7 +168,7 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
             Some(number) => number,
             None => {
                 let number = shapes.add(shape)?;
-                if !is_worth(shapes, block) {
+                if bytes_beside_tags(shapes, tags) > most {
                     return None;
                 }
                 number
@@ -177,40 +177,48 @@ fn survey_whole(block: &Block, layout: &mut Layout) -> Option<Last> {
         appender.push(number.into(), numbers);
         begin = end;
     }
+    let cells = appender.finish(numbers);
+    layout.cells = cells as u8;
     // There is one more where all cells are of two granules: a grid.
-    (appender.finish(numbers) <= TAGS).then_some(last)
+    (cells <= TAGS).then_some(last)
 }
 
-/// False where the shapes and the cells' numbers of them take more than the starts take in a bitmap or a list.
+/// Bytes that cells may take beside their tags: with more the starts take less, in a bitmap or a list.
 #[inline(always)]
-fn is_worth(shapes: &Shapes, block: &Block) -> bool {
-    // There are as many cells as tags, if the block's beginning does not cut one off without.
-    let count = block.tags.len();
-    let numbers = count.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+fn most_bytes(block: &Block) -> usize {
     // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
-    let list = block.boundaries().wrapping_add(count >> 3);
-    shapes.bytes().wrapping_add(numbers) <= list.min(BITMAP_BYTES)
+    let list = block.boundaries().wrapping_add(block.len() >> 3);
+    list.min(BITMAP_BYTES)
+}
+
+/// Bytes of the shapes and of the cells' numbers of them.
+#[inline(always)]
+fn bytes_beside_tags(shapes: &Shapes, tags: usize) -> usize {
+    // There are as many cells as tags, if the block's beginning does not cut one off without.
+    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+    shapes.bytes().wrapping_add(numbers)
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
 /// last come last: the first cell still finds what it found.
 #[inline(never)]
-fn survey_cut(block: &Block, layout: &mut Layout, last: Last) -> Option<()> {
+fn survey_cut(block: &mut Block, layout: &mut Layout, last: Last) -> Option<()> {
     let first = Cells::new(block).next()?;
-    let Layout { shapes, numbers, .. } = layout;
+    let shapes = &mut layout.shapes;
+    let numbers = nibbles::others(&mut block.words);
     let (number, skip) = match shapes.find_first(first) {
         Some(found) => found,
         None => (shapes.find_or_add(first.shape())?, 0),
     };
     layout.skip = skip;
-    numbers.set(0, number);
+    nibbles::set(numbers, 0, number);
     if last.begin > 0 {
         let last = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
         let number = match shapes.find_last(last) {
             Some(number) => number,
             None => shapes.find_or_add(last.shape())?,
         };
-        numbers.set(numbers.len().wrapping_sub(1), number);
+        nibbles::set(numbers, usize::from(layout.cells).wrapping_sub(1), number);
     }
     Some(())
 }
@@ -228,21 +236,16 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
 /// Writes the tags of cells of one shape.
 #[inline(never)]
 fn write_tags(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
-    let shape = layout.shapes.first();
-    // A cell whose run lies behind the block has a tag all the same.
-    let granules = GRANULES.wrapping_add(layout.skip.into());
-    let whole = granules.checked_rem(shape.len()).unwrap_or(0);
-    let extra = usize::from((1..=shape.zeroes()).contains(&whole));
-    let count = block.tags.len().wrapping_add(extra);
     let width = if layout.odd_even { Width::Three } else { Width::Four };
-    packed::write(&block.tags, count, width, out, head)
+    // A cell whose run lies behind the block has a tag all the same.
+    packed::write(block.tags(), layout.cells.into(), width, out, head)
 }
 
 /// Writes the numbers of the cells' shapes, and their tags.
 #[inline(never)]
 fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let mut left = layout.numbers.len();
+    let mut left = usize::from(layout.cells);
     let mut index = 0usize;
     while left > 0 {
         let count = left.min(LANES);
@@ -259,11 +262,12 @@ fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> u
 #[inline(never)]
 fn eight_values(block: &Block, layout: &Layout, index: usize) -> (u64, u32) {
     let bits = index_bits(layout.shapes.len.into());
-    let (tags, tag_bits) = match (block.tags.eight(index), layout.odd_even) {
+    let (tags, numbers) = nibbles::halves(&block.words);
+    let (tags, tag_bits) = match (nibbles::eight(tags, index), layout.odd_even) {
         (tags, false) => (tags, 4),
         (tags, true) => (tags >> 1 & 0x0707_0707_0707_0707, 3),
     };
-    (layout.numbers.eight(index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
+    (nibbles::eight(numbers, index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.

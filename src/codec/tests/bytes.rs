@@ -32,7 +32,7 @@ fn codec_a_block_has_the_same_bytes_whatever_stands_before_it() {
             assert_eq!(encoder.write(large.as_slice(), &mut bytes), Some(len));
             let (full, grid) = (block_bytes(&full), block_bytes(&grid));
             assert_eq!(bytes, [&full[..], &grid, &full, &grid].concat(), "{period} {phase}");
-            multiples += usize::from(encoder.block.tags.len() % 16 == 0);
+            multiples += usize::from(encoder.block.len() % 16 == 0);
         }
     }
     assert!(multiples > 0, "tags that end a word");
