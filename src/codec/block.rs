@@ -33,7 +33,7 @@ use super::{
     canvas::{Canvas, pattern},
     cells,
     layout::Layout,
-    nibbles::{Nibbles, Words, halves, word},
+    nibbles::{Words, word},
     packed::{self, Width},
     runs,
     starts::Starts,
@@ -82,20 +82,16 @@ pub(super) enum Format {
 /// A block of more than [`TAGS`] tags is raw: it is read again when it is written.
 pub(super) struct Block {
     pub(super) starts: Starts,
-    /// The words as they were read; then the tags, and what else is told by numbers.
+    /// As they were read; later on the tags, and the numbers of the cells' shapes.
     pub(super) words: Words,
-    /// Tags.
-    pub(super) len: u16,
     /// How many starts there are.
-    pub(super) boundaries: u16,
-    /// Runs with a tag, and one more where zeroes come last.
-    pub(super) cells: u8,
+    boundaries: u16,
     /// Granules of each cell; 0 where they differ, or there are not two.
-    pub(super) period: u8,
+    period: u8,
     /// Every other run is of tag 0, and has none of the tags.
-    pub(super) alternate: bool,
+    alternate: bool,
     /// The first run is of tag 0.
-    pub(super) zero_first: bool,
+    zero_first: bool,
 }
 
 impl Block {
@@ -104,16 +100,14 @@ impl Block {
         Self {
             starts: Starts([0; QUARTERS]),
             words: [[0; size_of::<u64>()]; BLOCK_WORDS + 1],
-            len: 0,
             boundaries: 0,
-            cells: 0,
             period: 0,
             alternate: true,
             zero_first: true,
         }
     }
 
-    /// Reads block `number` of a page.
+    /// Reads block `number` of a page, and finds where its runs begin.
     // Apart: what it has on the stack is not needed longer.
     #[inline(never)]
     pub(super) fn read(&mut self, source: &(impl TagSource + ?Sized), number: usize) {
@@ -122,13 +116,43 @@ impl Block {
         if !self.scan::<_, true>(source, base) {
             // Raw blocks need no more.
             if has_more_runs(source, base, TAGS) {
-                self.len = TAGS as u16 + 1;
-                self.boundaries = TAGS as u16;
+                (self.alternate, self.boundaries) = (false, TAGS as u16);
                 return;
             }
             self.scan::<_, false>(source, base);
         }
-        self.gather();
+        self.find_runs();
+    }
+
+    /// Of what the words were found to be: where runs begin, how many they are, and how far apart, if that is always as far.
+    #[inline(never)]
+    fn find_runs(&mut self) {
+        if self.alternate {
+            let mut before = 0;
+            for starts in &mut self.starts.0 {
+                let tagged = *starts;
+                *starts = tagged ^ (tagged << 1 | before);
+                before = tagged >> 63;
+            }
+        }
+        let [first, ..] = &mut self.starts.0;
+        *first &= !1;
+        self.zero_first = word(&self.words, 0) & 15 == 0;
+        let boundaries = self.starts.0.iter().map(|starts| starts.count_ones()).sum::<u32>();
+        self.boundaries = boundaries as u16;
+        // Each cell ends where one without a tag begins, or where runs touch.
+        let mut cursor = self.starts.cursor();
+        let mut next = || cursor.next(&self.starts);
+        if self.alternate && self.zero_first {
+            next();
+        }
+        let end = next();
+        if self.alternate {
+            next();
+        }
+        let period = next().wrapping_sub(end);
+        let is_grid = period.wrapping_add(end) < GRANULES && self.starts.are_periodic(period);
+        self.period = if is_grid { period as u8 } else { 0 };
     }
 
     /// Reads the words, each once, and finds, of a block that `ALTERNATE`s, the granules with a tag; of others those that
@@ -173,17 +197,24 @@ impl Block {
 
     /// True if there are more tags than are kept.
     pub(super) fn is_raw(&self) -> bool {
-        usize::from(self.len) > TAGS
+        self.len() > TAGS
     }
 
-    /// The tags of the runs, in order; zeroes behind the last.
-    pub(super) fn tags(&self) -> &Nibbles {
-        halves(&self.words).0
+    /// How often the tag changes.
+    pub(super) fn boundaries(&self) -> usize {
+        self.boundaries.into()
     }
 
-    /// How many there are.
+    /// How many tags there are: one for each run, or for every other.
     pub(super) fn len(&self) -> usize {
-        self.len.into()
+        let runs = self.boundaries().wrapping_add(1);
+        if self.alternate { runs.wrapping_add((!self.zero_first).into()) >> 1 } else { runs }
+    }
+
+    /// How many cells, each of which ends with a run with a tag; zeroes at the block's end are another.
+    pub(super) fn cells(&self) -> usize {
+        let zero_last = (self.boundaries & 1 == 0) == self.zero_first;
+        self.len().wrapping_add((self.alternate && zero_last).into())
     }
 
     /// The granules of each cell, where all have as many, but for those that the block's ends cut; 0 for others.
@@ -191,14 +222,27 @@ impl Block {
         self.period.into()
     }
 
-    /// Cells of one shape that the runs are, if they are: a run with a tag each, but for the last, which may be cut off before.
-    pub(super) fn cells(&self) -> usize {
-        self.cells.into()
+    /// Where there is a period: the granule where the first run with a tag begins, which may lie before the block.
+    pub(super) fn first_tag(&self) -> isize {
+        let mut cursor = self.starts.cursor();
+        let first = cursor.next(&self.starts);
+        if self.alternate && self.zero_first {
+            return first as isize;
+        }
+        // Where the second one does.
+        let second = if self.alternate { cursor.next(&self.starts) } else { first };
+        second.wrapping_sub(self.period()) as isize
     }
 
-    /// How often the tag changes.
-    pub(super) fn boundaries(&self) -> usize {
-        self.boundaries.into()
+    /// Where runs with a tag begin in a quarter of a block that alternates, and where they end. `begun` is ones if the
+    /// quarter begins within one, zeroes if not, and then the same of the next.
+    #[inline(always)]
+    pub(super) fn turns(&self, quarter: usize, begun: &mut u64) -> (u64, u64) {
+        let first = u64::from(quarter == 0 && !self.zero_first);
+        let turns = self.starts.0.get(quarter).copied().unwrap_or(0) | first;
+        let tagged = changed(turns) ^ *begun;
+        *begun = 0u64.wrapping_sub(tagged >> 63);
+        (turns & tagged, turns & !tagged)
     }
 
     /// True if every other run is of tag 0.
@@ -223,7 +267,7 @@ impl Block {
             Format::Cells => cells::write_head(layout, out),
             // One run: the first byte says all.
             Format::One | Format::Raw => {
-                let tag = if self.zero_first { 0 } else { word(self.tags(), 0) as u8 & 15 };
+                let tag = if self.zero_first { 0 } else { word(&self.words, 0) as u8 & 15 };
                 out.iter_mut().take(1).for_each(|byte| *byte = tag);
                 return 1;
             }
@@ -238,7 +282,7 @@ impl Block {
             Format::Bitmap if layout.odd_even => Width::ThreeBehind(layout.parity),
             _ => Width::Four,
         };
-        packed::write(self.tags(), self.len(), width, out, head)
+        packed::write(&self.words, self.len(), width, out, head)
     }
 }
 

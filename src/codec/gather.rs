@@ -1,104 +1,110 @@
-//! The tags of a block's runs, from where the runs begin.
+//! The tags of a block's runs, taken out of its words, from where the runs begin.
 //!
-//! Where they are as far apart as one another some are taken up at once, and no way is taken by where they are.
+//! Where cells are as far apart as one another some are taken out at once, and no way is taken by where they are.
 
 use super::{
-    block::{BLOCK_WORDS, Block, GRANULES, QUARTERS, WORDS_OF_QUARTER},
-    nibbles::{Appender, NIBBLES, Words, word},
+    block::{BLOCK_WORDS, Block, QUARTERS, WORDS_OF_QUARTER},
+    nibbles::{Kind::Tags, NIBBLES, Words, last_of, set_sixteen, set_word, sixteen, word},
 };
 use crate::tags::GRANULES_PER_WORD;
 
-/// The most granules from one tag to the next, where two are taken up at once: both lie in eight bytes, whichever half of a byte
+/// The most granules from one tag to the next, where two are taken out at once: both lie in eight bytes, whichever half of a byte
 /// the first is.
 const TWO_MAX: usize = 14;
 const _: () = assert!(TWO_MAX + 2 <= NIBBLES);
 
+/// Tags that were taken out: how many, and the last of them, in the highest nibbles.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) held: u64,
+    pub(super) len: usize,
+}
+
+// What is written over has been read: of runs that alternate, tag `k` is at granule `2 * k` or behind it, and put down, together
+// with fifteen before it, in a word that is not behind that granule's; of others at granule `k` or behind it, and put down densely
+// at first.
 impl Block {
-    /// Finds the runs, in the words that were read, and takes up their tags. What is in place of their starts says, of a block that
-    /// alternates, which granules have a tag.
-    #[inline(never)]
-    pub(super) fn gather(&mut self) {
-        let mut begins = self.starts.0;
-        let mut last = 1;
-        if self.alternate {
-            let mut before = 0;
-            for (starts, begins) in self.starts.0.iter_mut().zip(&mut begins) {
-                let tagged = *starts;
-                let after = tagged << 1 | before;
-                before = tagged >> 63;
-                (*starts, *begins) = (tagged ^ after, tagged & !after);
-            }
-            last = before;
-        }
-        let [first, ..] = &mut self.starts.0;
-        *first &= !1;
-        self.zero_first = word(&self.words, 0) & 15 == 0;
-        let first = self.find_period();
-        match (self.period(), first) {
-            (0..=1, _) => self.one_by_one(&begins),
-            (2, first) => self.some_at_once::<3>(first),
-            (4, first) => self.some_at_once::<2>(first),
-            (..=TWO_MAX, first) => self.some_at_once::<1>(first),
-            (_, first) => self.each(first),
-        }
-        // Between tags there are zeroes, if they alternate, and at the ends there may be.
-        let zero_last = u16::from(last == 0);
-        let between = self.len.wrapping_sub(1);
-        self.boundaries = match self.len {
-            0 => 0,
-            _ if self.alternate => {
-                between.wrapping_mul(2).wrapping_add(self.zero_first.into()).wrapping_add(zero_last)
-            }
-            _ => between,
-        };
-        self.cells = self.len.wrapping_add(zero_last) as u8;
-    }
-
-    /// Finds how many granules each cell has; returns where the first one's tag is, if that is known, which may be before the
-    /// block.
+    /// Takes out the tags of a block whose cells are all as long as one another.
     #[inline(always)]
-    fn find_period(&mut self) -> isize {
-        self.period = 0;
-        let mut cursor = self.starts.cursor();
-        // Each cell ends where one without a tag begins, or where runs touch.
-        let mut next = || cursor.next(&self.starts);
-        let mut first = 0;
-        if self.alternate && self.zero_first {
-            first = next();
+    pub(super) fn take_cells(&mut self) {
+        match self.period() {
+            2 => self.take_some::<3>(),
+            4 => self.take_some::<2>(),
+            3..=TWO_MAX => self.take_some::<1>(),
+            _ => self.take_each(),
         }
-        let end = next();
-        let begin = if self.alternate { next() } else { end };
-        let second_end = next();
-        if second_end >= GRANULES || !self.starts.are_periodic(second_end.wrapping_sub(end)) {
-            return 0;
-        }
-        self.period = second_end.wrapping_sub(end) as u8;
-        if !self.zero_first || !self.alternate {
-            first = begin.wrapping_sub(self.period.into());
-        }
-        first as isize
     }
 
-    /// Takes up the tags of these granules.
+    /// Takes out the tags of any block.
     #[inline(never)]
-    fn one_by_one(&mut self, begins: &[u64; QUARTERS]) {
-        let mut tags = Appender::default();
-        for (&begins, quarter) in begins.iter().zip((0usize..).step_by(WORDS_OF_QUARTER)) {
-            let mut rest = begins;
-            while rest != 0 {
-                let at = rest.trailing_zeros() as usize;
-                let word = word(&self.words, quarter | at / GRANULES_PER_WORD);
-                // What is written over has been read: there are no more tags than granules.
-                tags.push(word >> (at.wrapping_mul(4) & 60), &mut self.words);
-                rest &= rest.wrapping_sub(1);
+    pub(super) fn take_runs(&mut self) {
+        if self.alternates() {
+            let mut begun = 0;
+            let (begins, _) = self.turns(0, &mut begun);
+            return self.take_others(Taken::default(), 0, begins, begun);
+        }
+        let mut taken = Taken::default();
+        // The first granule begins a run like any other.
+        let mut first = 1;
+        for quarter in 0..QUARTERS {
+            let begins = self.starts.0.get(quarter).copied().unwrap_or(0) | first;
+            first = 0;
+            self.take::<1>(&mut taken, quarter, begins);
+        }
+        set_word(&mut self.words, taken.len / NIBBLES, last_of(taken.held, taken.len));
+        for index in (0..BLOCK_WORDS / 2).rev() {
+            let tags = word(&self.words, index);
+            set_sixteen(&mut self.words, Tags, index, tags);
+        }
+    }
+
+    /// Takes out the tags of a block that alternates: behind others those that begin in a quarter, and all behind that one,
+    /// which begin where `begun` says ([`Block::turns`]).
+    #[inline(never)]
+    pub(super) fn take_others(
+        &mut self,
+        mut taken: Taken,
+        quarter: usize,
+        begins: u64,
+        mut begun: u64,
+    ) {
+        self.take::<2>(&mut taken, quarter, begins);
+        for quarter in quarter.wrapping_add(1)..QUARTERS {
+            let (begins, _) = self.turns(quarter, &mut begun);
+            self.take::<2>(&mut taken, quarter, begins);
+        }
+        let last = last_of(taken.held, taken.len);
+        set_sixteen(&mut self.words, Tags, taken.len / NIBBLES, last);
+    }
+
+    /// Takes out the tags of runs that begin in a quarter, to be put down so far apart.
+    #[inline(always)]
+    fn take<const APART: usize>(&mut self, taken: &mut Taken, quarter: usize, begins: u64) {
+        let mut rest = begins;
+        while rest != 0 {
+            let tag = self.tag_at(quarter, rest.trailing_zeros());
+            taken.held = taken.held >> 4 | tag << 60;
+            if taken.len % NIBBLES == NIBBLES - 1 {
+                let index = (taken.len / NIBBLES).wrapping_mul(APART);
+                set_word(&mut self.words, index, taken.held);
             }
+            taken.len = taken.len.wrapping_add(1);
+            rest &= rest.wrapping_sub(1);
         }
-        self.len = tags.finish(&mut self.words) as u16;
     }
 
-    /// Takes up the tags of cells two to the power of `LOG` at a time, the first at granule `at`.
+    /// The tag of a granule of a quarter, in the lowest of these bits.
+    #[inline(always)]
+    pub(super) fn tag_at(&self, quarter: usize, granule: u32) -> u64 {
+        let index = (granule / GRANULES_PER_WORD as u32) as usize;
+        let word = word(&self.words, quarter.wrapping_mul(WORDS_OF_QUARTER) | index);
+        word >> (granule.wrapping_mul(4) & 63)
+    }
+
+    /// Takes out the tags of cells of one length two to the power of `LOG` at a time.
     #[inline(never)]
-    fn some_at_once<const LOG: u32>(&mut self, at: isize) {
+    fn take_some<const LOG: u32>(&mut self) {
+        let at = self.first_tag();
         let group = Group::<LOG>::new(self.period(), at);
         let mut byte = at >> 1;
         let mut tags = bytes_from(&self.words, byte);
@@ -107,71 +113,54 @@ impl Block {
             let word = word(&self.words, 0);
             tags = word << (byte.wrapping_mul(-8) & 63) | (word & 15) << group.odd;
         }
-        let len = self.cells_from(at);
-        for index in 0..=len / NIBBLES {
+        for index in 0..=self.len() / NIBBLES {
             let mut sixteen = 0u64;
             for _ in 0..NIBBLES >> LOG {
                 sixteen = sixteen >> (4 << LOG) | group.together(tags);
                 byte = byte.wrapping_add(group.bytes);
                 tags = bytes_from(&self.words, byte);
             }
-            self.put_down(index, sixteen);
+            set_sixteen(&mut self.words, Tags, index, sixteen);
         }
-        self.end(len);
+        self.end_tags();
     }
 
-    /// The same, one after the other.
+    /// Takes out the tags of cells of one length, each by itself.
     #[inline(never)]
-    fn each(&mut self, mut at: isize) {
+    fn take_each(&mut self) {
+        let mut at = self.first_tag();
         let mut first = if at < 0 { word(&self.words, 0) & 15 } else { 0 };
         let period = self.period() as isize;
-        let len = self.cells_from(at);
-        for index in 0..=len / NIBBLES {
+        for index in 0..=self.len() / NIBBLES {
             let mut sixteen = 0u64;
             for _ in 0..NIBBLES {
-                let tag = word(&self.words, (at >> 4) as usize) >> (at.wrapping_mul(4) & 63) | first;
+                let word = word(&self.words, (at >> 4) as usize);
+                let tag = word >> (at.wrapping_mul(4) & 63) | first;
                 first = 0;
                 sixteen = sixteen >> 4 | tag << 60;
                 at = at.wrapping_add(period);
             }
-            self.put_down(index, sixteen);
+            set_sixteen(&mut self.words, Tags, index, sixteen);
         }
-        self.end(len);
+        self.end_tags();
     }
 
-    /// Cells of a period, from the one on whose tag is at granule `at`.
+    /// Puts zeroes behind the tags.
     #[inline(always)]
-    fn cells_from(&self, at: isize) -> usize {
-        let period = self.period();
-        let granules = GRANULES.wrapping_add_signed(at.wrapping_neg());
-        let cells = (granules.wrapping_add(period).wrapping_sub(1) as u32).checked_div(period as u32);
-        cells.unwrap_or(0) as usize
-    }
-
-    /// Puts down sixteen tags.
-    // What is written over has been read: there are no more tags than granules.
-    #[inline(always)]
-    fn put_down(&mut self, index: usize, sixteen: u64) {
-        if let Some(place) = self.words.get_mut(index) {
-            *place = sixteen.to_le_bytes();
-        }
-    }
-
-    /// There are so many tags, and zeroes behind them.
-    #[inline(always)]
-    fn end(&mut self, len: usize) {
-        let those = !(u64::MAX << (len.wrapping_mul(4) & 63));
-        self.put_down(len / NIBBLES, word(&self.words, len / NIBBLES) & those);
-        self.len = len as u16;
+    fn end_tags(&mut self) {
+        let last = self.len() / NIBBLES;
+        let those = !(u64::MAX << (self.len().wrapping_mul(4) & 63));
+        let tags = sixteen(&self.words, Tags, last) & those;
+        set_sixteen(&mut self.words, Tags, last, tags);
     }
 }
 
-/// Two to the power of `LOG` tags that are taken up at once, from eight bytes: two, four or eight.
+/// Two to the power of `LOG` tags that are taken out at once, of eight bytes.
 struct Group<const LOG: u32> {
-    /// Where the first one is in its byte, and those so far apart.
+    /// The bits of the first byte before the first of them; and all of them.
     odd: u32,
     those: u64,
-    /// Brings them together.
+    /// What brings them together.
     factor: u64,
     /// From one group to the next.
     bytes: isize,
@@ -183,18 +172,17 @@ impl<const LOG: u32> Group<LOG> {
     fn new(period: usize, at: isize) -> Self {
         let (odd, apart) = ((at as u32 & 1).wrapping_mul(4), (period as u32).wrapping_mul(4));
         let beside = |of: u64, count: u32| of | of << (apart.wrapping_mul(count) & 63);
-        let mut those = beside(15, 1);
-        // A tag that comes `i`-th, `i` times `apart` above the first, comes to lie `i` tags above where that one goes to; of what it
-        // brings along of the others nothing comes to lie there, where they are further apart than they are many.
+        // Tag `i`, `i` times `apart` above the first, is brought to `i` tags above the place of that one, in the highest bits. The
+        // others are brought along: `j` comes as many times `apart` above or below tag `i` as it comes behind or before it, so out of
+        // the word, or below all; and no two of those meet, as there are fewer tags than granules between them.
         let top = u64::BITS.wrapping_sub(4 << LOG).wrapping_sub(odd);
-        let moved = |number: u32| 1u64 << (top.wrapping_sub(apart.wrapping_sub(4).wrapping_mul(number)) & 63);
-        let mut factor = moved(0) | moved(1);
-        if LOG >= 2 {
-            those = beside(those, 2);
-            factor |= moved(2) | moved(3);
+        let nearer = apart.wrapping_sub(4);
+        let bring = |number: u32| 1 << (top.wrapping_sub(nearer.wrapping_mul(number)) & 63);
+        let (mut those, mut factor) = (beside(15, 1), bring(0) | bring(1));
+        if LOG == 2 {
+            (those, factor) = (beside(those, 2), factor | bring(2) | bring(3));
         }
-        let bytes = (period << LOG >> 1) as isize;
-        Self { odd, those: those << odd, factor, bytes }
+        Self { odd, those: those << odd, factor, bytes: (period << LOG >> 1) as isize }
     }
 
     /// The tags in these bytes, one beside the other in the highest bits.
@@ -211,7 +199,7 @@ impl<const LOG: u32> Group<LOG> {
     }
 }
 
-/// Eight bytes of the words, from this one on; before the first, others.
+/// Eight bytes of the words, from this one on; before the first and behind the last, any.
 #[inline(always)]
 fn bytes_from(words: &Words, byte: isize) -> u64 {
     let from = byte as usize % (BLOCK_WORDS * size_of::<u64>());

@@ -3,7 +3,7 @@
 use super::{
     block::{Block, ENCODED_MAX, Format},
     cells::{self, Shapes, index_bits},
-    nibbles,
+    nibbles::{self, Kind::Tags},
     packed,
     runs::BITMAP_BYTES,
 };
@@ -95,8 +95,8 @@ impl Layout {
         if block.is_raw() {
             return Costs { list: None, bitmap: None, cells: None };
         }
-        self.odd_even = block.alternates() && packed::are_odd_even(block.tags(), block.len());
-        self.parity = nibbles::word(block.tags(), 0) as u8 & 1;
+        self.odd_even = block.alternates() && packed::are_odd_even(&block.words, block.len());
+        self.parity = nibbles::sixteen(&block.words, Tags, 0) as u8 & 1;
         let tags = block.len();
         let nibbles = tags.wrapping_add(1) >> 1;
         let thirds = tags.wrapping_mul(3).wrapping_add(8) >> 3;

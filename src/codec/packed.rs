@@ -7,7 +7,7 @@
 use super::{
     ALL_GRANULES,
     bits::{Writer, bits_at},
-    nibbles::{NIBBLES, Nibbles, word},
+    nibbles::{self, Kind::Tags, NIBBLES, Words},
 };
 
 /// Shifts that bring four tags of three bits to four, two at a time, and so on; and what of a
@@ -30,14 +30,14 @@ fn alternating(parity: u64) -> u64 {
 }
 
 /// True if tags are alternately odd and even. Others show it soon.
-pub(super) fn are_odd_even(tags: &Nibbles, len: usize) -> bool {
-    let lowest = alternating(word(tags, 0) & 1);
+pub(super) fn are_odd_even(words: &Words, len: usize) -> bool {
+    let lowest = alternating(nibbles::sixteen(words, Tags, 0) & 1);
     (0..len).step_by(NIBBLES).zip(0usize..).all(|(at, index)| {
         let those = match len.wrapping_sub(at) {
             rest @ 0..NIBBLES => !(u64::MAX << rest.wrapping_mul(4)),
             _ => u64::MAX,
         };
-        (word(tags, index) ^ lowest) & ALL_GRANULES & those == 0
+        (nibbles::sixteen(words, Tags, index) ^ lowest) & ALL_GRANULES & those == 0
     })
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Width {
 /// Writes the first `count` tags behind the first `head` bytes; returns the length with them.
 #[inline(never)]
 pub(super) fn write(
-    tags: &Nibbles,
+    words: &Words,
     count: usize,
     width: Width,
     out: &mut [u8],
@@ -65,7 +65,7 @@ pub(super) fn write(
         writer.bits(bit.into(), 1);
     }
     for (at, index) in (0..count).step_by(NIBBLES).zip(0usize..) {
-        let sixteen = word(tags, index);
+        let sixteen = nibbles::sixteen(words, Tags, index);
         let rest = count.wrapping_sub(at).min(NIBBLES);
         if let Width::Four = width {
             writer.bytes(sixteen, rest.wrapping_add(1) >> 1);

@@ -2,20 +2,20 @@
 
 mod decode;
 mod shapes;
+mod survey;
 
 use super::{
     bits::{LANES, Writer},
-    block::{Block, CELLS, GRANULES, TAGS},
-    few,
+    block::{Block, CELLS, GRANULES},
     layout::Layout,
-    nibbles::{self, Appender},
+    nibbles::{Kind, eight},
     packed::{self, Width},
-    runs::BITMAP_BYTES,
     starts,
 };
 pub(super) use decode::decode;
 use shapes::Shape;
 pub(super) use shapes::Shapes;
+pub(super) use survey::survey;
 
 const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
@@ -55,7 +55,7 @@ impl Cell {
     /// The shape. One without a run is cut off by the block's end: any length does.
     // Fits: the block has a boundary, so no run is as long as it.
     pub(super) fn shape(&self) -> Shape {
-        Shape(self.zeroes() as u16 | (self.others().saturating_sub(1) as u16) << 8)
+        Shape::of(self.zeroes(), self.others().max(1))
     }
 }
 
@@ -93,136 +93,6 @@ impl Iterator for Cells<'_> {
     }
 }
 
-/// Looks for the cells of a block, and their shapes. There are none in [`Layout::cells`] where there would be
-/// too many shapes, and where other formats are shorter anyway. Runs that touch are cells of one shape, or none.
-// One after the other: what one has on the stack the next does not need.
-#[inline(always)]
-pub(super) fn survey(block: &mut Block, layout: &mut Layout) {
-    let found = if block.alternates() {
-        block.boundaries() > 0
-            && (survey_grid(block, layout) || survey_all(block, layout).is_some())
-    } else {
-        block.boundaries() > few::UNORDERED && survey_grid(block, layout)
-    };
-    if !found {
-        layout.cells = 0;
-    }
-}
-
-#[inline(always)]
-fn survey_all(block: &mut Block, layout: &mut Layout) -> Option<()> {
-    let last = survey_whole(block, layout)?;
-    survey_cut(block, layout, last)
-}
-
-/// True if all cells are like the second of them.
-#[inline(never)]
-fn survey_grid(block: &Block, layout: &mut Layout) -> bool {
-    if block.period() == 0 {
-        return false;
-    }
-    let mut cells = Cells::new(block);
-    let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return false };
-    layout.shapes = Shapes::of_one(cell.shape());
-    let Some((_, skip)) = layout.shapes.find_first(first) else { return false };
-    layout.skip = skip;
-    layout.cells = block.cells() as u8;
-    true
-}
-
-/// A cell that the block's end cuts: where it begins, and its run. 0 and 0, if it is the first, too.
-// Small, so that it goes through a register.
-#[derive(Clone, Copy)]
-struct Last {
-    begin: u16,
-    at: u16,
-}
-
-/// The shapes of the cells that the block's ends have not cut, and which cells have which; every other run of the
-/// block is of tag 0.
-#[inline(never)]
-fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
-    let shapes = &mut layout.shapes;
-    *shapes = Shapes::new();
-    let mut cells = Cells::new(block);
-    cells.next()?;
-    // All of the others begin with zeroes.
-    let Cells { mut starts, mut begin, .. } = cells;
-    let most = most_bytes(block);
-    let tags = block.len();
-    let (places, numbers) = (&block.starts, nibbles::others(&mut block.words));
-    let mut appender = Appender::default();
-    // The cells that are cut get theirs later.
-    appender.push(0, numbers);
-    let mut last = Last { begin: 0, at: 0 };
-    while begin < GRANULES {
-        let at = starts.next(places);
-        let end = if at < GRANULES { starts.next(places) } else { at };
-        if end >= GRANULES {
-            appender.push(0, numbers);
-            last = Last { begin: begin as u16, at: at as u16 };
-            break;
-        }
-        let shape = Cell { begin, at, end }.shape();
-        let number = match shapes.find(shape) {
-            Some(number) => number,
-            None => {
-                let number = shapes.add(shape)?;
-                if bytes_beside_tags(shapes, tags) > most {
-                    return None;
-                }
-                number
-            }
-        };
-        appender.push(number.into(), numbers);
-        begin = end;
-    }
-    let cells = appender.finish(numbers);
-    layout.cells = cells as u8;
-    // There is one more where all cells are of two granules: a grid.
-    (cells <= TAGS).then_some(last)
-}
-
-/// Bytes that cells may take beside their tags: with more the starts take less, in a bitmap or a list.
-#[inline(always)]
-fn most_bytes(block: &Block) -> usize {
-    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
-    let list = block.boundaries().wrapping_add(block.len() >> 3);
-    list.min(BITMAP_BYTES)
-}
-
-/// Bytes of the shapes and of the cells' numbers of them.
-#[inline(always)]
-fn bytes_beside_tags(shapes: &Shapes, tags: usize) -> usize {
-    // There are as many cells as tags, if the block's beginning does not cut one off without.
-    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
-    shapes.bytes().wrapping_add(numbers)
-}
-
-/// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
-/// last come last: the first cell still finds what it found.
-#[inline(never)]
-fn survey_cut(block: &mut Block, layout: &mut Layout, last: Last) -> Option<()> {
-    let first = Cells::new(block).next()?;
-    let shapes = &mut layout.shapes;
-    let numbers = nibbles::others(&mut block.words);
-    let (number, skip) = match shapes.find_first(first) {
-        Some(found) => found,
-        None => (shapes.find_or_add(first.shape())?, 0),
-    };
-    layout.skip = skip;
-    nibbles::set(numbers, 0, number);
-    if last.begin > 0 {
-        let last = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
-        let number = match shapes.find_last(last) {
-            Some(number) => number,
-            None => shapes.find_or_add(last.shape())?,
-        };
-        nibbles::set(numbers, usize::from(layout.cells).wrapping_sub(1), number);
-    }
-    Some(())
-}
-
 /// Writes the cells behind the `head` bytes that [`write_head`] wrote.
 #[inline(always)]
 pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
@@ -238,7 +108,7 @@ pub(super) fn encode(block: &Block, layout: &Layout, out: &mut [u8], head: usize
 fn write_tags(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let width = if layout.odd_even { Width::Three } else { Width::Four };
     // A cell whose run lies behind the block has a tag all the same.
-    packed::write(block.tags(), layout.cells.into(), width, out, head)
+    packed::write(&block.words, layout.cells.into(), width, out, head)
 }
 
 /// Writes the numbers of the cells' shapes, and their tags.
@@ -262,12 +132,11 @@ fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> u
 #[inline(never)]
 fn eight_values(block: &Block, layout: &Layout, index: usize) -> (u64, u32) {
     let bits = index_bits(layout.shapes.len.into());
-    let (tags, numbers) = nibbles::halves(&block.words);
-    let (tags, tag_bits) = match (nibbles::eight(tags, index), layout.odd_even) {
+    let (tags, tag_bits) = match (eight(&block.words, Kind::Tags, index), layout.odd_even) {
         (tags, false) => (tags, 4),
         (tags, true) => (tags >> 1 & 0x0707_0707_0707_0707, 3),
     };
-    (nibbles::eight(numbers, index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
+    (eight(&block.words, Kind::Shapes, index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.

@@ -10,6 +10,12 @@ use super::{Cell, SHAPES, SKIP_MAX};
 pub(in crate::codec) struct Shape(pub(super) u16);
 
 impl Shape {
+    /// Of so many zeroes, 255 at most, and others, 1 to 256.
+    #[inline(always)]
+    pub(super) fn of(zeroes: usize, others: usize) -> Self {
+        Self(zeroes as u16 | (others.wrapping_sub(1) << 8) as u16)
+    }
+
     pub(super) fn zeroes(self) -> usize {
         (self.0 & 0xff).into()
     }
@@ -57,6 +63,14 @@ impl Shapes {
     pub(super) fn first(&self) -> Shape {
         let [first, second, ..] = self.shapes;
         Shape(u16::from_le_bytes([first, second]))
+    }
+
+    /// Shape `number`; of one that is not there 0, or another.
+    #[inline(always)]
+    pub(super) fn get(&self, number: u64) -> Shape {
+        let at = (number as usize % SHAPES).wrapping_mul(size_of::<Shape>());
+        let shape = self.shapes.get(at..).and_then(<[u8]>::first_chunk);
+        Shape(u16::from_le_bytes(shape.copied().unwrap_or_default()))
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {

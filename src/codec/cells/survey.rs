@@ -1,0 +1,237 @@
+//! Which cells the runs of a block are, and which shapes they have.
+
+use super::{
+    super::{
+        block::{Block, GRANULES, QUARTERS, TAGS},
+        few,
+        gather::Taken,
+        layout::Layout,
+        nibbles::{self, Kind, NIBBLES, last_of, set_sixteen},
+        runs::BITMAP_BYTES,
+    },
+    Cell, Cells, index_bits,
+    shapes::{Shape, Shapes},
+};
+
+/// Takes the tags of a block out of its words, and looks for its cells, and their shapes. There are none in [`Layout::cells`] where
+/// there would be too many shapes, and where other formats are shorter anyway. Runs that touch are cells of one shape, or none.
+// One after the other: what one has on the stack the next does not need.
+#[inline(always)]
+pub(in crate::codec) fn survey(block: &mut Block, layout: &mut Layout) {
+    layout.cells = 0;
+    let few = if block.alternates() { 0 } else { few::UNORDERED };
+    if block.boundaries() <= few || block.period() == 0 && !block.alternates() {
+        block.take_runs();
+    } else if block.period() > 0 {
+        block.take_cells();
+        survey_grid(block, layout);
+    } else if let Some(last) = survey_whole(block, layout) {
+        if survey_cut(block, layout, last).is_none() {
+            layout.cells = 0;
+        }
+    }
+}
+
+/// All cells are like the second of them.
+#[inline(never)]
+fn survey_grid(block: &Block, layout: &mut Layout) {
+    let mut cells = Cells::new(block);
+    let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return };
+    layout.shapes = Shapes::of_one(cell.shape());
+    if let Some((_, skip)) = layout.shapes.find_first(first) {
+        layout.skip = skip;
+        // The last, too, whatever the block's end cut off.
+        layout.cells = block.cells() as u8;
+    }
+}
+
+/// A cell that the block's end cuts: where it begins, and its run. 0 and 0, if it is the first, too.
+// Small, so that it goes through a register.
+#[derive(Clone, Copy)]
+struct Last {
+    begin: u16,
+    at: u16,
+}
+
+/// Takes out the tags, and finds the shapes of the cells that the block's ends have not cut, and which cells have which; every
+/// other run of the block is of tag 0.
+#[inline(never)]
+fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
+    let shapes = &mut layout.shapes;
+    *shapes = Shapes::new();
+    let mut known = Known::new();
+    let mut both = Both::default();
+    // Where the cell at hand begins, and its run.
+    let (mut begin, mut at) = (0usize, 0usize);
+    let mut begun = 0;
+    for quarter in 0..QUARTERS {
+        let mut within = begun != 0;
+        let (mut begins, mut ends) = block.turns(quarter, &mut begun);
+        let base = quarter << 6;
+        loop {
+            if !within {
+                if begins == 0 {
+                    break;
+                }
+                let granule = begins.trailing_zeros();
+                begins &= begins.wrapping_sub(1);
+                at = base | granule as usize;
+                both.tags = both.tags >> 4 | block.tag_at(quarter, granule) << 60;
+            }
+            within = false;
+            if ends == 0 {
+                break;
+            }
+            let end = base | ends.trailing_zeros() as usize;
+            ends &= ends.wrapping_sub(1);
+            // The cells that are cut get theirs later.
+            let mut number = 0;
+            if both.len > 0 {
+                let shape = Shape::of(at.wrapping_sub(begin), end.wrapping_sub(at));
+                number = known.find(shape);
+                if shapes.get(number) != shape {
+                    number = known.add(shape, shapes, block);
+                    if number == NONE {
+                        both.push(0, block);
+                        let taken = Taken { held: both.tags, len: both.len };
+                        block.take_others(taken, quarter, begins, begun);
+                        return None;
+                    }
+                }
+            }
+            begin = end;
+            both.push(number, block);
+        }
+    }
+    let mut last = Last { begin: begin as u16, at: GRANULES as u16 };
+    if begun != 0 {
+        last = if both.len > 0 { Last { at: at as u16, ..last } } else { Last { begin: 0, at: 0 } };
+        both.push(0, block);
+    }
+    both.finish(block);
+    // There is one more than there is room for where all cells are of two granules: a grid.
+    layout.cells = block.cells() as u8;
+    (block.cells() <= TAGS).then_some(last)
+}
+
+/// The last tags and the last numbers that are not put down, in the highest nibbles; and how many there are of both.
+#[derive(Default)]
+struct Both {
+    tags: u64,
+    numbers: u64,
+    len: usize,
+}
+
+impl Both {
+    /// Appends a number; its tag is there.
+    #[inline(always)]
+    fn push(&mut self, number: u64, block: &mut Block) {
+        self.numbers = self.numbers >> 4 | number << 60;
+        if self.len % NIBBLES == NIBBLES - 1 {
+            set_sixteen(&mut block.words, Kind::Tags, self.len / NIBBLES, self.tags);
+            set_sixteen(&mut block.words, Kind::Shapes, self.len / NIBBLES, self.numbers);
+        }
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Puts down the last of both, and zeroes behind them.
+    #[inline(always)]
+    fn finish(&self, block: &mut Block) {
+        let index = self.len / NIBBLES;
+        set_sixteen(&mut block.words, Kind::Tags, index, last_of(self.tags, self.len));
+        set_sixteen(&mut block.words, Kind::Shapes, index, last_of(self.numbers, self.len));
+    }
+}
+
+/// What the shapes that are known are told by: a byte each, all of which are looked at together.
+struct Known {
+    bytes: u64,
+    /// The highest bit of the byte behind the last, if there is one.
+    end: u64,
+}
+
+/// No number of a shape.
+const NONE: u64 = u64::MAX;
+/// The lowest bit of each byte.
+const ONES: u64 = u64::MAX / u8::MAX as u64;
+
+impl Known {
+    fn new() -> Self {
+        Self { bytes: 0, end: 1 << 7 }
+    }
+
+    /// Shapes of different bytes are different; most of the same are equal.
+    #[inline(always)]
+    fn byte(shape: Shape) -> u64 {
+        let [zeroes, others] = shape.0.to_le_bytes();
+        others.wrapping_mul(4).wrapping_add(zeroes).into()
+    }
+
+    /// The number that a shape with zeroes has, if it is known and not taken for another: that one is not it then.
+    // No way is taken by which of them it is.
+    #[inline(always)]
+    fn find(&self, shape: Shape) -> u64 {
+        let differs = self.bytes ^ Self::byte(shape).wrapping_mul(ONES);
+        // The lowest is right: behind a byte that is equal others may be set.
+        let equal = differs.wrapping_sub(ONES) & !differs & ONES << 7 | self.end;
+        u64::from(equal.trailing_zeros() >> 3)
+    }
+
+    /// The number of a shape that was not found. [`NONE`] where there would be too many, or they would take more than they save.
+    #[inline(never)]
+    fn add(&mut self, shape: Shape, shapes: &mut Shapes, block: &Block) -> u64 {
+        self.find_or_add(shape, shapes, block).map_or(NONE, u64::from)
+    }
+
+    #[inline(always)]
+    fn find_or_add(&mut self, shape: Shape, shapes: &mut Shapes, block: &Block) -> Option<u8> {
+        if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
+            return Some(number);
+        }
+        let number = shapes.add(shape)?;
+        if bytes_beside_tags(shapes, block.len()) > most_bytes(block) {
+            return None;
+        }
+        self.bytes |= Self::byte(shape) << (u32::from(number).wrapping_mul(8) & 63);
+        self.end <<= 8;
+        Some(number)
+    }
+}
+
+/// Bytes that cells may take beside their tags: with more the starts take less, in a bitmap or a list.
+fn most_bytes(block: &Block) -> usize {
+    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
+    let list = block.boundaries().wrapping_add(block.len() >> 3);
+    list.min(BITMAP_BYTES)
+}
+
+/// Bytes of the shapes and of the cells' numbers of them.
+fn bytes_beside_tags(shapes: &Shapes, tags: usize) -> usize {
+    // There are as many cells as tags, if the block's beginning does not cut one off without.
+    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+    shapes.bytes().wrapping_add(numbers)
+}
+
+/// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
+/// last come last: the first cell still finds what it found.
+#[inline(never)]
+fn survey_cut(block: &mut Block, layout: &mut Layout, last: Last) -> Option<()> {
+    let first = Cells::new(block).next()?;
+    let shapes = &mut layout.shapes;
+    let (number, skip) = match shapes.find_first(first) {
+        Some(found) => found,
+        None => (shapes.find_or_add(first.shape())?, 0),
+    };
+    layout.skip = skip;
+    nibbles::set(&mut block.words, Kind::Shapes, 0, number);
+    if last.begin > 0 {
+        let cell = Cell { begin: last.begin.into(), at: last.at.into(), end: GRANULES };
+        let number = match shapes.find_last(cell) {
+            Some(number) => number,
+            None => shapes.find_or_add(cell.shape())?,
+        };
+        let index = block.cells().wrapping_sub(1);
+        nibbles::set(&mut block.words, Kind::Shapes, index, number);
+    }
+    Some(())
+}
