@@ -4,6 +4,8 @@ use core::num::NonZero;
 
 /// Numbers that are unpacked at once, a byte each.
 pub(super) const LANES: usize = size_of::<u64>();
+/// The lowest bit of each.
+pub(super) const ONES: u64 = u64::MAX / u8::MAX as u64;
 
 /// Appends to a buffer. What does not fit is counted and dropped.
 pub(super) struct Writer<'a> {
@@ -38,7 +40,7 @@ impl<'a> Writer<'a> {
 
     /// Appends the first `count` of eight numbers of `width` bits, 7 at most, that have a byte each: three
     /// shifts pack them all. The others are 0.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn numbers(&mut self, bytes: u64, width: u32, count: usize) {
         let width = width & 7;
         let low = 0x00ff_00ff_00ff_00ff;

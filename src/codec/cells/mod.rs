@@ -5,7 +5,7 @@ mod shapes;
 mod survey;
 
 use super::{
-    bits::{LANES, Writer},
+    bits::{LANES, ONES, Writer},
     block::{Block, CELLS, GRANULES},
     layout::Layout,
     nibbles::{Kind, eight},
@@ -111,32 +111,21 @@ fn write_tags(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> us
     packed::write(&block.words, layout.cells.into(), width, out, head)
 }
 
-/// Writes the numbers of the cells' shapes, and their tags.
+/// Writes the numbers of the cells' shapes, and their tags, eight of each at a time.
 #[inline(never)]
 fn write_cells(block: &Block, layout: &Layout, out: &mut [u8], head: usize) -> usize {
     let mut writer = Writer::behind(out, head);
-    let mut left = usize::from(layout.cells);
-    let mut index = 0usize;
-    while left > 0 {
-        let count = left.min(LANES);
-        let (values, width) = eight_values(block, layout, index);
-        writer.numbers(values, width, count);
-        index = index.wrapping_add(1);
-        left = left.wrapping_sub(count);
+    let bits = index_bits(layout.shapes.len.into());
+    // Of three bits, a tag comes without its lowest.
+    let (up, those) = if layout.odd_even { (bits.wrapping_sub(1), 0x0e) } else { (bits, 0x0f) };
+    let width = up.wrapping_add(4);
+    let cells = usize::from(layout.cells);
+    for (first, index) in (0..cells).step_by(LANES).zip(0usize..) {
+        let tags = eight(&block.words, Kind::Tags, index) & ONES.wrapping_mul(those);
+        let values = eight(&block.words, Kind::Shapes, index) | tags << (up & 7);
+        writer.numbers(values, width, cells.wrapping_sub(first).min(LANES));
     }
     writer.finish()
-}
-
-/// The numbers of eight cells' shapes and above them the tags, from cell `8 * index` on, a byte each; and
-/// how many bits of it.
-#[inline(never)]
-fn eight_values(block: &Block, layout: &Layout, index: usize) -> (u64, u32) {
-    let bits = index_bits(layout.shapes.len.into());
-    let (tags, tag_bits) = match (eight(&block.words, Kind::Tags, index), layout.odd_even) {
-        (tags, false) => (tags, 4),
-        (tags, true) => (tags >> 1 & 0x0707_0707_0707_0707, 3),
-    };
-    (eight(&block.words, Kind::Shapes, index) | tags << (bits & 7), bits.wrapping_add(tag_bits))
 }
 
 /// Writes what stands before the cells; returns how many bytes it is.

@@ -104,7 +104,7 @@ impl Shapes {
     }
 
     /// The number of one that is not there; `None` where there would be too many.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn add(&mut self, shape: Shape) -> Option<u8> {
         let number = self.len;
         if usize::from(number) == SHAPES {

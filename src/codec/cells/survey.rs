@@ -2,6 +2,7 @@
 
 use super::{
     super::{
+        bits::ONES,
         block::{Block, GRANULES, QUARTERS, TAGS},
         few,
         gather::Taken,
@@ -59,7 +60,7 @@ struct Last {
 fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
     let shapes = &mut layout.shapes;
     *shapes = Shapes::new();
-    let mut known = Known::new();
+    let mut known = Known::new(block);
     let mut both = Both::default();
     // Where the cell at hand begins, and its run.
     let (mut begin, mut at) = (0usize, 0usize);
@@ -90,7 +91,7 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
                 let shape = Shape::of(at.wrapping_sub(begin), end.wrapping_sub(at));
                 number = known.find(shape);
                 if shapes.get(number) != shape {
-                    number = known.add(shape, shapes, block);
+                    number = known.add(shape, number, shapes);
                     if number == NONE {
                         both.push(0, block);
                         let taken = Taken { held: both.tags, len: both.len };
@@ -148,16 +149,21 @@ struct Known {
     bytes: u64,
     /// The highest bit of the byte behind the last, if there is one.
     end: u64,
+    /// Tags, and bytes that cells may take beside them: with more the starts take less, in a bitmap or a list.
+    tags: usize,
+    most: usize,
 }
 
 /// No number of a shape.
 const NONE: u64 = u64::MAX;
-/// The lowest bit of each byte.
-const ONES: u64 = u64::MAX / u8::MAX as u64;
 
 impl Known {
-    fn new() -> Self {
-        Self { bytes: 0, end: 1 << 7 }
+    #[inline(always)]
+    fn new(block: &Block) -> Self {
+        let tags = block.len();
+        // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
+        let list = block.boundaries().wrapping_add(tags >> 3);
+        Self { bytes: 0, end: 1 << 7, tags, most: list.min(BITMAP_BYTES) }
     }
 
     /// Shapes of different bytes are different; most of the same are equal.
@@ -177,39 +183,26 @@ impl Known {
         u64::from(equal.trailing_zeros() >> 3)
     }
 
-    /// The number of a shape that was not found. [`NONE`] where there would be too many, or they would take more than they save.
+    /// The number of a shape that is not the one it was taken for. [`NONE`] where there would be too many, or they would take
+    /// more than they save.
     #[inline(never)]
-    fn add(&mut self, shape: Shape, shapes: &mut Shapes, block: &Block) -> u64 {
-        self.find_or_add(shape, shapes, block).map_or(NONE, u64::from)
-    }
-
-    #[inline(always)]
-    fn find_or_add(&mut self, shape: Shape, shapes: &mut Shapes, block: &Block) -> Option<u8> {
-        if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
-            return Some(number);
+    fn add(&mut self, shape: Shape, taken_for: u64, shapes: &mut Shapes) -> u64 {
+        if taken_for < u64::from(shapes.len) {
+            // It has another's byte.
+            if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
+                return number.into();
+            }
         }
-        let number = shapes.add(shape)?;
-        if bytes_beside_tags(shapes, block.len()) > most_bytes(block) {
-            return None;
+        let Some(number) = shapes.add(shape) else { return NONE };
+        // There are as many cells as tags, if the block's beginning does not cut one off without.
+        let numbers = self.tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+        if shapes.bytes().wrapping_add(numbers) > self.most {
+            return NONE;
         }
         self.bytes |= Self::byte(shape) << (u32::from(number).wrapping_mul(8) & 63);
         self.end <<= 8;
-        Some(number)
+        number.into()
     }
-}
-
-/// Bytes that cells may take beside their tags: with more the starts take less, in a bitmap or a list.
-fn most_bytes(block: &Block) -> usize {
-    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
-    let list = block.boundaries().wrapping_add(block.len() >> 3);
-    list.min(BITMAP_BYTES)
-}
-
-/// Bytes of the shapes and of the cells' numbers of them.
-fn bytes_beside_tags(shapes: &Shapes, tags: usize) -> usize {
-    // There are as many cells as tags, if the block's beginning does not cut one off without.
-    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
-    shapes.bytes().wrapping_add(numbers)
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
