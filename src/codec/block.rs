@@ -234,15 +234,11 @@ impl Block {
         second.wrapping_sub(self.period()) as isize
     }
 
-    /// Where runs with a tag begin in a quarter of a block that alternates, and where they end. `begun` is ones if the
-    /// quarter begins within one, zeroes if not, and then the same of the next.
+    /// Where the tag changes in a quarter, a bit each; of one that is not 0 before the block, too.
     #[inline(always)]
-    pub(super) fn turns(&self, quarter: usize, begun: &mut u64) -> (u64, u64) {
-        let first = u64::from(quarter == 0 && !self.zero_first);
-        let turns = self.starts.0.get(quarter).copied().unwrap_or(0) | first;
-        let tagged = changed(turns) ^ *begun;
-        *begun = 0u64.wrapping_sub(tagged >> 63);
-        (turns & tagged, turns & !tagged)
+    pub(super) fn turns(&self, quarter: usize) -> u64 {
+        let first = u64::from(quarter == 0 && !(self.alternate && self.zero_first));
+        self.starts.0.get(quarter).copied().unwrap_or(0) | first
     }
 
     /// True if every other run is of tag 0.

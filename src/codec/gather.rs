@@ -39,17 +39,15 @@ impl Block {
     #[inline(never)]
     pub(super) fn take_runs(&mut self) {
         if self.alternates() {
-            let mut begun = 0;
-            let (begins, _) = self.turns(0, &mut begun);
-            return self.take_others(Taken::default(), 0, begins, begun);
+            return self.take_others(Taken::default(), 0, self.turns(0));
         }
         let mut taken = Taken::default();
-        // The first granule begins a run like any other.
-        let mut first = 1;
         for quarter in 0..QUARTERS {
-            let begins = self.starts.0.get(quarter).copied().unwrap_or(0) | first;
-            first = 0;
-            self.take::<1>(&mut taken, quarter, begins);
+            let mut rest = self.turns(quarter);
+            while rest != 0 {
+                self.take::<1>(&mut taken, quarter, rest);
+                rest &= rest.wrapping_sub(1);
+            }
         }
         set_word(&mut self.words, taken.len / NIBBLES, last_of(taken.held, taken.len));
         for index in (0..BLOCK_WORDS / 2).rev() {
@@ -58,39 +56,44 @@ impl Block {
         }
     }
 
-    /// Takes out the tags of a block that alternates: behind others those that begin in a quarter, and all behind that one,
-    /// which begin where `begun` says ([`Block::turns`]).
+    /// Takes out the tags of a block that alternates: behind others those of a quarter, where the tag changes from 0 on, and all
+    /// in the quarters behind it.
     #[inline(never)]
-    pub(super) fn take_others(
-        &mut self,
-        mut taken: Taken,
-        quarter: usize,
-        begins: u64,
-        mut begun: u64,
-    ) {
-        self.take::<2>(&mut taken, quarter, begins);
-        for quarter in quarter.wrapping_add(1)..QUARTERS {
-            let (begins, _) = self.turns(quarter, &mut begun);
-            self.take::<2>(&mut taken, quarter, begins);
+    pub(super) fn take_others(&mut self, mut taken: Taken, mut quarter: usize, turns: u64) {
+        let mut rest = turns;
+        let mut within = false;
+        loop {
+            if within {
+                // The first ends the run.
+                within = rest == 0;
+                rest &= rest.wrapping_sub(1);
+            }
+            while rest != 0 {
+                self.take::<2>(&mut taken, quarter, rest);
+                rest &= rest.wrapping_sub(1);
+                within = rest == 0;
+                rest &= rest.wrapping_sub(1);
+            }
+            quarter = quarter.wrapping_add(1);
+            if quarter >= QUARTERS {
+                break;
+            }
+            rest = self.turns(quarter);
         }
         let last = last_of(taken.held, taken.len);
         set_sixteen(&mut self.words, Tags, taken.len / NIBBLES, last);
     }
 
-    /// Takes out the tags of runs that begin in a quarter, to be put down so far apart.
+    /// Takes out the tag of the run that begins first of these in a quarter, to be put down so far apart.
     #[inline(always)]
     fn take<const APART: usize>(&mut self, taken: &mut Taken, quarter: usize, begins: u64) {
-        let mut rest = begins;
-        while rest != 0 {
-            let tag = self.tag_at(quarter, rest.trailing_zeros());
-            taken.held = taken.held >> 4 | tag << 60;
-            if taken.len % NIBBLES == NIBBLES - 1 {
-                let index = (taken.len / NIBBLES).wrapping_mul(APART);
-                set_word(&mut self.words, index, taken.held);
-            }
-            taken.len = taken.len.wrapping_add(1);
-            rest &= rest.wrapping_sub(1);
+        let tag = self.tag_at(quarter, begins.trailing_zeros());
+        taken.held = taken.held >> 4 | tag << 60;
+        if taken.len % NIBBLES == NIBBLES - 1 {
+            let index = (taken.len / NIBBLES).wrapping_mul(APART);
+            set_word(&mut self.words, index, taken.held);
         }
+        taken.len = taken.len.wrapping_add(1);
     }
 
     /// The tag of a granule of a quarter, in the lowest of these bits.

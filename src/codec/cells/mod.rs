@@ -55,7 +55,7 @@ impl Cell {
     /// The shape. One without a run is cut off by the block's end: any length does.
     // Fits: the block has a boundary, so no run is as long as it.
     pub(super) fn shape(&self) -> Shape {
-        Shape::of(self.zeroes(), self.others().max(1))
+        Shape::of(self.zeroes() as u32, self.others().max(1) as u32)
     }
 }
 

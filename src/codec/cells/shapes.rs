@@ -12,7 +12,7 @@ pub(in crate::codec) struct Shape(pub(super) u16);
 impl Shape {
     /// Of so many zeroes, 255 at most, and others, 1 to 256.
     #[inline(always)]
-    pub(super) fn of(zeroes: usize, others: usize) -> Self {
+    pub(super) fn of(zeroes: u32, others: u32) -> Self {
         Self(zeroes as u16 | (others.wrapping_sub(1) << 8) as u16)
     }
 

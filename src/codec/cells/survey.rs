@@ -60,42 +60,41 @@ struct Last {
 fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
     let shapes = &mut layout.shapes;
     *shapes = Shapes::new();
-    let mut known = Known::new(block);
+    let mut known = Known::new();
     let mut both = Both::default();
-    // Where the cell at hand begins, and its run.
-    let (mut begin, mut at) = (0usize, 0usize);
-    let mut begun = 0;
+    // Where the cell at hand begins, and its run; and whether that has begun.
+    let (mut begin, mut at, mut within) = (0u32, 0u32, false);
     for quarter in 0..QUARTERS {
-        let mut within = begun != 0;
-        let (mut begins, mut ends) = block.turns(quarter, &mut begun);
-        let base = quarter << 6;
+        let mut rest = block.turns(quarter);
+        let base = (quarter as u32) << 6;
         loop {
             if !within {
-                if begins == 0 {
+                if rest == 0 {
                     break;
                 }
-                let granule = begins.trailing_zeros();
-                begins &= begins.wrapping_sub(1);
-                at = base | granule as usize;
+                let granule = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                at = base | granule;
                 both.tags = both.tags >> 4 | block.tag_at(quarter, granule) << 60;
+                within = true;
             }
-            within = false;
-            if ends == 0 {
+            if rest == 0 {
                 break;
             }
-            let end = base | ends.trailing_zeros() as usize;
-            ends &= ends.wrapping_sub(1);
+            let end = base | rest.trailing_zeros();
+            rest &= rest.wrapping_sub(1);
+            within = false;
             // The cells that are cut get theirs later.
             let mut number = 0;
             if both.len > 0 {
                 let shape = Shape::of(at.wrapping_sub(begin), end.wrapping_sub(at));
                 number = known.find(shape);
                 if shapes.get(number) != shape {
-                    number = known.add(shape, number, shapes);
+                    number = known.add(shape, number, shapes, block);
                     if number == NONE {
                         both.push(0, block);
                         let taken = Taken { held: both.tags, len: both.len };
-                        block.take_others(taken, quarter, begins, begun);
+                        block.take_others(taken, quarter, rest);
                         return None;
                     }
                 }
@@ -105,7 +104,7 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
         }
     }
     let mut last = Last { begin: begin as u16, at: GRANULES as u16 };
-    if begun != 0 {
+    if within {
         last = if both.len > 0 { Last { at: at as u16, ..last } } else { Last { begin: 0, at: 0 } };
         both.push(0, block);
     }
@@ -149,9 +148,6 @@ struct Known {
     bytes: u64,
     /// The highest bit of the byte behind the last, if there is one.
     end: u64,
-    /// Tags, and bytes that cells may take beside them: with more the starts take less, in a bitmap or a list.
-    tags: usize,
-    most: usize,
 }
 
 /// No number of a shape.
@@ -159,11 +155,8 @@ const NONE: u64 = u64::MAX;
 
 impl Known {
     #[inline(always)]
-    fn new(block: &Block) -> Self {
-        let tags = block.len();
-        // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
-        let list = block.boundaries().wrapping_add(tags >> 3);
-        Self { bytes: 0, end: 1 << 7, tags, most: list.min(BITMAP_BYTES) }
+    fn new() -> Self {
+        Self { bytes: 0, end: 1 << 7 }
     }
 
     /// Shapes of different bytes are different; most of the same are equal.
@@ -185,24 +178,34 @@ impl Known {
 
     /// The number of a shape that is not the one it was taken for. [`NONE`] where there would be too many, or they would take
     /// more than they save.
-    #[inline(never)]
-    fn add(&mut self, shape: Shape, taken_for: u64, shapes: &mut Shapes) -> u64 {
-        if taken_for < u64::from(shapes.len) {
-            // It has another's byte.
-            if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
-                return number.into();
-            }
+    #[inline(always)]
+    fn add(&mut self, shape: Shape, taken_for: u64, shapes: &mut Shapes, block: &Block) -> u64 {
+        let number = find_or_add(shape, taken_for, shapes, block);
+        if number == u64::from(self.end.trailing_zeros() >> 3) {
+            self.bytes |= Self::byte(shape) << (number.wrapping_mul(8) & 63);
+            self.end <<= 8;
         }
-        let Some(number) = shapes.add(shape) else { return NONE };
-        // There are as many cells as tags, if the block's beginning does not cut one off without.
-        let numbers = self.tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
-        if shapes.bytes().wrapping_add(numbers) > self.most {
-            return NONE;
-        }
-        self.bytes |= Self::byte(shape) << (u32::from(number).wrapping_mul(8) & 63);
-        self.end <<= 8;
-        number.into()
+        number
     }
+}
+
+/// As [`Known::add`].
+// Of what stays in registers otherwise.
+#[inline(never)]
+fn find_or_add(shape: Shape, taken_for: u64, shapes: &mut Shapes, block: &Block) -> u64 {
+    if taken_for < u64::from(shapes.len) {
+        // It has another's byte.
+        if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
+            return number.into();
+        }
+    }
+    let Some(number) = shapes.add(shape) else { return NONE };
+    // There are as many cells as tags, if the block's beginning does not cut one off without.
+    let tags = block.len();
+    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
+    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
+    let list = block.boundaries().wrapping_add(tags >> 3);
+    if shapes.bytes().wrapping_add(numbers) > list.min(BITMAP_BYTES) { NONE } else { number.into() }
 }
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
