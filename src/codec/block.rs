@@ -98,7 +98,7 @@ impl Block {
     /// A block of tag 0.
     pub(super) const fn new() -> Self {
         Self {
-            starts: Starts([0; QUARTERS]),
+            starts: Starts::new(),
             words: [[0; size_of::<u64>()]; BLOCK_WORDS + 1],
             boundaries: 0,
             period: 0,
@@ -129,17 +129,15 @@ impl Block {
     fn find_runs(&mut self) {
         if self.alternate {
             let mut before = 0;
-            for starts in &mut self.starts.0 {
-                let tagged = *starts;
-                *starts = tagged ^ (tagged << 1 | before);
+            for quarter in 0..QUARTERS {
+                let tagged = self.starts.quarter(quarter);
+                self.starts.set_quarter(quarter, tagged ^ (tagged << 1 | before));
                 before = tagged >> 63;
             }
         }
-        let [first, ..] = &mut self.starts.0;
-        *first &= !1;
+        self.starts.set_quarter(0, self.starts.quarter(0) & !1);
         self.zero_first = word(&self.words, 0) & 15 == 0;
-        let boundaries = self.starts.0.iter().map(|starts| starts.count_ones()).sum::<u32>();
-        self.boundaries = boundaries as u16;
+        self.boundaries = self.starts.count() as u16;
         // Each cell ends where one without a tag begins, or where runs touch.
         let mut cursor = self.starts.cursor();
         let mut next = || cursor.next(&self.starts);
@@ -169,7 +167,7 @@ impl Block {
         let mut before = if ALTERNATE { 0 } else { !source.word(base) << 60 };
         let mut tagged_before = 0u64;
         let quarters = self.words.chunks_exact_mut(WORDS_OF_QUARTER);
-        for (words, starts) in quarters.zip(&mut self.starts.0) {
+        for (words, quarter) in quarters.zip(0usize..) {
             let (mut bits, mut touching) = (0, 0);
             for (place, number) in words.iter_mut().zip(0u32..) {
                 let word = source.word(index);
@@ -190,7 +188,7 @@ impl Block {
             if touching != 0 {
                 return false;
             }
-            *starts = in_order(bits);
+            self.starts.set_quarter(quarter, in_order(bits));
         }
         true
     }
@@ -223,6 +221,7 @@ impl Block {
     }
 
     /// Where there is a period: the granule where the first run with a tag begins, which may lie before the block.
+    #[inline(never)]
     pub(super) fn first_tag(&self) -> isize {
         let mut cursor = self.starts.cursor();
         let first = cursor.next(&self.starts);
@@ -238,7 +237,7 @@ impl Block {
     #[inline(always)]
     pub(super) fn turns(&self, quarter: usize) -> u64 {
         let first = u64::from(quarter == 0 && !(self.alternate && self.zero_first));
-        self.starts.0.get(quarter).copied().unwrap_or(0) | first
+        self.starts.quarter(quarter) | first
     }
 
     /// True if every other run is of tag 0.

@@ -15,9 +15,9 @@ const _: () = assert!(TWO_MAX + 2 <= NIBBLES);
 
 /// Tags that were taken out: how many, and the last of them, in the highest nibbles.
 #[derive(Default)]
-pub(super) struct Taken {
-    pub(super) held: u64,
-    pub(super) len: usize,
+struct Taken {
+    held: u64,
+    len: usize,
 }
 
 // What is written over has been read: of runs that alternate, tag `k` is at granule `2 * k` or behind it, and put down, together
@@ -27,11 +27,12 @@ impl Block {
     /// Takes out the tags of a block whose cells are all as long as one another.
     #[inline(always)]
     pub(super) fn take_cells(&mut self) {
+        let at = self.first_tag();
         match self.period() {
-            2 => self.take_some::<3>(),
-            4 => self.take_some::<2>(),
-            3..=TWO_MAX => self.take_some::<1>(),
-            _ => self.take_each(),
+            2 => self.take_some::<3>(at),
+            4 => self.take_some::<2>(at),
+            3..=TWO_MAX => self.take_some::<1>(at),
+            _ => self.take_each(at),
         }
     }
 
@@ -39,7 +40,7 @@ impl Block {
     #[inline(never)]
     pub(super) fn take_runs(&mut self) {
         if self.alternates() {
-            return self.take_others(Taken::default(), 0, self.turns(0));
+            return self.take_others(0, 0);
         }
         let mut taken = Taken::default();
         for quarter in 0..QUARTERS {
@@ -56,13 +57,16 @@ impl Block {
         }
     }
 
-    /// Takes out the tags of a block that alternates: behind others those of a quarter, where the tag changes from 0 on, and all
-    /// in the quarters behind it.
+    /// Takes out the tags of a block that alternates, behind `len` others, of the runs from granule `from` on, which the first
+    /// begins at or behind. Those of the others that are not put down are held in the last word.
     #[inline(never)]
-    pub(super) fn take_others(&mut self, mut taken: Taken, mut quarter: usize, turns: u64) {
-        let mut rest = turns;
+    pub(super) fn take_others(&mut self, len: usize, from: usize) {
+        let mut taken = Taken { held: word(&self.words, BLOCK_WORDS), len };
+        let mut those = u64::MAX << (from & 63);
         let mut within = false;
-        loop {
+        for quarter in from >> 6..QUARTERS {
+            let mut rest = self.turns(quarter) & those;
+            those = u64::MAX;
             if within {
                 // The first ends the run.
                 within = rest == 0;
@@ -74,11 +78,6 @@ impl Block {
                 within = rest == 0;
                 rest &= rest.wrapping_sub(1);
             }
-            quarter = quarter.wrapping_add(1);
-            if quarter >= QUARTERS {
-                break;
-            }
-            rest = self.turns(quarter);
         }
         let last = last_of(taken.held, taken.len);
         set_sixteen(&mut self.words, Tags, taken.len / NIBBLES, last);
@@ -104,10 +103,9 @@ impl Block {
         word >> (granule.wrapping_mul(4) & 63)
     }
 
-    /// Takes out the tags of cells of one length two to the power of `LOG` at a time.
+    /// Takes out the tags of cells of one length two to the power of `LOG` at a time, the first at granule `at`.
     #[inline(never)]
-    fn take_some<const LOG: u32>(&mut self) {
-        let at = self.first_tag();
+    fn take_some<const LOG: u32>(&mut self, at: isize) {
         let group = Group::<LOG>::new(self.period(), at);
         let mut byte = at >> 1;
         let mut tags = bytes_from(&self.words, byte);
@@ -128,10 +126,9 @@ impl Block {
         self.end_tags();
     }
 
-    /// Takes out the tags of cells of one length, each by itself.
+    /// Takes out the tags of cells of one length, each by itself, the first at granule `at`.
     #[inline(never)]
-    fn take_each(&mut self) {
-        let mut at = self.first_tag();
+    fn take_each(&mut self, mut at: isize) {
         let mut first = if at < 0 { word(&self.words, 0) & 15 } else { 0 };
         let period = self.period() as isize;
         for index in 0..=self.len() / NIBBLES {

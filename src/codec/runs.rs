@@ -46,7 +46,7 @@ pub(super) fn write_list(block: &Block, out: &mut [u8]) -> usize {
 pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
     let mut writer = Writer::behind(out, 0);
     writer.byte(BITMAP | flags(block) | if layout.odd_even { ODD_EVEN } else { 0 });
-    block.starts.0.iter().for_each(|word| writer.bytes(*word, size_of::<u64>()));
+    (0..QUARTERS).for_each(|i| writer.bytes(block.starts.quarter(i), size_of::<u64>()));
     writer.finish()
 }
 

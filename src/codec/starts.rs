@@ -3,14 +3,36 @@
 use super::block::{GRANULES, QUARTERS};
 
 /// The granules of a block where the tag changes: a bit each, never for the first.
-pub(super) struct Starts(pub(super) [u64; QUARTERS]);
+// As bytes: what stands beside them is not aligned to words.
+pub(super) struct Starts([[u8; size_of::<u64>()]; QUARTERS]);
 
 impl Starts {
+    pub(super) const fn new() -> Self {
+        Self([[0; size_of::<u64>()]; QUARTERS])
+    }
+
+    /// Those of a quarter; none behind the last.
+    #[inline(always)]
+    pub(super) fn quarter(&self, quarter: usize) -> u64 {
+        u64::from_le_bytes(self.0.get(quarter).copied().unwrap_or_default())
+    }
+
+    #[inline(always)]
+    pub(super) fn set_quarter(&mut self, quarter: usize, starts: u64) {
+        if let Some(place) = self.0.get_mut(quarter) {
+            *place = starts.to_le_bytes();
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
+        self.0.iter().map(|starts| u64::from_le_bytes(*starts).count_ones()).sum()
+    }
+
     /// Before the first of them.
     #[inline(always)]
     pub(super) fn cursor(&self) -> Cursor {
-        let [rest, ..] = self.0;
-        Cursor { rest, base: 0 }
+        Cursor { rest: self.quarter(0), base: 0 }
     }
 
     /// The starts in the next quarter that has some, and its first granule.
@@ -19,10 +41,9 @@ impl Starts {
     fn quarter_behind(&self, mut base: usize) -> (u64, usize) {
         loop {
             base = base.wrapping_add(64);
-            match self.0.get(base >> 6) {
-                Some(0) => {}
-                Some(&rest) => return (rest, base),
-                None => return (0, base),
+            let rest = self.quarter(base >> 6);
+            if rest != 0 || base >= GRANULES {
+                return (rest, base);
             }
         }
     }
@@ -37,8 +58,8 @@ impl Starts {
     /// True if they come again every `period` granules, 1 to 255, and nowhere else; the
     /// block's first granule may be one or not.
     pub(super) fn are_periodic(&self, period: usize) -> bool {
-        let [a, b, c, d] = self.0;
-        let word = |i: usize| self.0.get((period >> 6).wrapping_add(i)).copied().unwrap_or(0);
+        let [a, b, c, d] = self.0.map(u64::from_le_bytes);
+        let word = |i: usize| self.quarter((period >> 6).wrapping_add(i));
         let (e, f, g, h) = (word(0), word(1), word(2), word(3));
         let bits = period & 63;
         let shift = |low: u64, high: u64| low >> bits | (high << 1) << (bits ^ 63);

@@ -3,11 +3,10 @@
 use super::{
     super::{
         bits::ONES,
-        block::{Block, GRANULES, QUARTERS, TAGS},
+        block::{BLOCK_WORDS, Block, GRANULES, QUARTERS},
         few,
-        gather::Taken,
         layout::Layout,
-        nibbles::{self, Kind, NIBBLES, last_of, set_sixteen},
+        nibbles::{self, Kind, NIBBLES, last_of, set_sixteen, set_word},
         runs::BITMAP_BYTES,
     },
     Cell, Cells, index_bits,
@@ -26,9 +25,14 @@ pub(in crate::codec) fn survey(block: &mut Block, layout: &mut Layout) {
     } else if block.period() > 0 {
         block.take_cells();
         survey_grid(block, layout);
-    } else if let Some(last) = survey_whole(block, layout) {
-        if survey_cut(block, layout, last).is_none() {
-            layout.cells = 0;
+    } else {
+        match survey_whole(block, layout) {
+            Ok(last) => {
+                if survey_cut(block, layout, last).is_none() {
+                    layout.cells = 0;
+                }
+            }
+            Err(Left { len, from }) => block.take_others(len.into(), from.into()),
         }
     }
 }
@@ -54,10 +58,16 @@ struct Last {
     at: u16,
 }
 
+/// There are too many shapes. So many tags have been taken out; the others are those of runs from this granule on.
+struct Left {
+    len: u16,
+    from: u16,
+}
+
 /// Takes out the tags, and finds the shapes of the cells that the block's ends have not cut, and which cells have which; every
 /// other run of the block is of tag 0.
 #[inline(never)]
-fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
+fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
     let shapes = &mut layout.shapes;
     *shapes = Shapes::new();
     let mut known = Known::new();
@@ -93,9 +103,8 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
                     number = known.add(shape, number, shapes, block);
                     if number == NONE {
                         both.push(0, block);
-                        let taken = Taken { held: both.tags, len: both.len };
-                        block.take_others(taken, quarter, rest);
-                        return None;
+                        set_word(&mut block.words, BLOCK_WORDS, both.tags);
+                        return Err(Left { len: both.len as u16, from: end.wrapping_add(1) as u16 });
                     }
                 }
             }
@@ -109,9 +118,9 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Option<Last> {
         both.push(0, block);
     }
     both.finish(block);
-    // There is one more than there is room for where all cells are of two granules: a grid.
+    // No more than there is room for: more are of two granules each, and a grid.
     layout.cells = block.cells() as u8;
-    (block.cells() <= TAGS).then_some(last)
+    Ok(last)
 }
 
 /// The last tags and the last numbers that are not put down, in the highest nibbles; and how many there are of both.
