@@ -48,10 +48,10 @@ pub(super) const WORDS_OF_QUARTER: usize = 4;
 pub(super) const QUARTERS: usize = BLOCK_WORDS / WORDS_OF_QUARTER;
 /// Granules of a block.
 pub(super) const GRANULES: usize = 256;
-/// Bytes of a raw block, without its first byte.
-const RAW_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
-/// No block is longer.
-pub(super) const ENCODED_MAX: usize = RAW_BYTES + 1;
+/// Bytes of its tags.
+pub(super) const BLOCK_BYTES: usize = BLOCK_WORDS * size_of::<u64>();
+/// No block is longer: the first byte, and the tags as they are.
+pub(super) const ENCODED_MAX: usize = BLOCK_BYTES + 1;
 
 /// The most tags of a block that is not raw. A block that alternates has no more; one that does not
 /// and has more could save a quarter of itself at the most.
@@ -316,7 +316,7 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>
         (RAW, 0) => {
             let bytes = bytes.get(1..ENCODED_MAX)?;
             let words = canvas.words().iter_mut().take(BLOCK_WORDS);
-            words.zip(0..).for_each(|(word, index)| *word = bytes.word(index));
+            words.zip(0..).for_each(|(word, index)| *word = bytes.word(index).to_le_bytes());
             NonZero::new(ENCODED_MAX)
         }
         (LIST, flags @ 1..4) => runs::decode_list(canvas, bytes, flags),

@@ -9,11 +9,15 @@ pub(super) fn pattern(tag: u64) -> u64 {
     tag.wrapping_mul(ALL_GRANULES)
 }
 
+/// The words of a block, and one behind them.
+// As bytes: eight can be put down anywhere.
+pub(super) type Words = [[u8; size_of::<u64>()]; BLOCK_WORDS + 1];
+
 /// A block: changes of the tag, put down in any order and without a branch; or its words as they are.
 // Of no sink: there is one of every decoder, whatever the tags go to.
 pub(super) struct Canvas {
     /// By what each word differs from the one before it, or the words; and one behind them.
-    words: [u64; BLOCK_WORDS + 1],
+    words: Words,
     differences: bool,
 }
 
@@ -21,12 +25,12 @@ impl Canvas {
     /// All granules have the tag that was before them.
     #[inline(always)]
     pub(super) const fn new() -> Self {
-        Self { words: [0; BLOCK_WORDS + 1], differences: true }
+        Self { words: [[0; size_of::<u64>()]; BLOCK_WORDS + 1], differences: true }
     }
 
     /// The words to be put down as they are, all of them, and one behind them; zeroes.
     #[inline(always)]
-    pub(super) fn words(&mut self) -> &mut [u64; BLOCK_WORDS + 1] {
+    pub(super) fn words(&mut self) -> &mut Words {
         self.differences = false;
         &mut self.words
     }
@@ -43,13 +47,16 @@ impl Canvas {
         let here = pattern << (at & 63);
         let index = (at >> 6) % BLOCK_WORDS;
         // Both are there: there is one more than words.
+        self.differ(index, here);
+        // What differs in a part of this word does so in all of those behind it: the pattern without that part,
+        // and a compiler does not take a difference apart.
+        self.differ(index.wrapping_add(1), pattern.wrapping_sub(here));
+    }
+
+    #[inline(always)]
+    fn differ(&mut self, index: usize, by: u64) {
         if let Some(word) = self.words.get_mut(index) {
-            *word ^= here;
-        }
-        if let Some(next) = self.words.get_mut(index.wrapping_add(1)) {
-            // What differs in a part of this word does so in all of those behind it: the pattern without that part,
-            // and a compiler does not take a difference apart.
-            *next ^= pattern.wrapping_sub(here);
+            *word = (u64::from_le_bytes(*word) ^ by).to_le_bytes();
         }
     }
 
@@ -64,13 +71,14 @@ impl Canvas {
     ) -> u64 {
         let [words @ .., behind] = &self.words;
         if !self.differences {
-            words.iter().zip(base..).for_each(|(word, index)| sink.set_word(index, *word));
-            return *behind;
+            let words = words.iter().zip(base..);
+            words.for_each(|(word, index)| sink.set_word(index, u64::from_le_bytes(*word)));
+            return u64::from_le_bytes(*behind);
         }
         let mut word = before;
         let mut put = |base: usize| {
             for (difference, index) in words.iter().zip(base..) {
-                word ^= difference;
+                word ^= u64::from_le_bytes(*difference);
                 sink.set_word(index, word);
             }
         };
@@ -80,6 +88,6 @@ impl Canvas {
         } else {
             put(base)
         }
-        word ^ behind
+        word ^ u64::from_le_bytes(*behind)
     }
 }

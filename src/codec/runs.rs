@@ -251,17 +251,17 @@ fn decode_others(
             index = granule / GRANULES_PER_WORD;
             word = others ^ change << (granule.wrapping_mul(4) & 60);
             if let Some(place) = words.get_mut(index) {
-                *place = word;
+                *place = word.to_le_bytes();
             }
             rest &= rest.wrapping_sub(1);
         }
         begun = 0u64.wrapping_sub(tagged >> 63);
         for word in words {
-            let mut tags = *word;
+            let mut tags = u64::from_le_bytes(*word);
             for shift in [4, 8, 16, 32] {
                 tags ^= tags << shift;
             }
-            *word = (tags ^ fill) & granules(tagged as u16);
+            *word = ((tags ^ fill) & granules(tagged as u16)).to_le_bytes();
             fill ^= pattern(tags >> 60);
             tagged >>= GRANULES_PER_WORD;
         }

@@ -6,7 +6,7 @@ use super::{
     super::{
         ALL_GRANULES,
         bits::{LANES, bits_at, bytes_to, numbers_at},
-        block::{BLOCK_WORDS, GRANULES},
+        block::{BLOCK_BYTES, GRANULES},
         canvas::{Canvas, pattern},
         nibbles::NIBBLES,
         packed,
@@ -162,16 +162,14 @@ fn run_of(shape: Shape) -> u64 {
     run << (shape.zeroes().wrapping_mul(4) & 63)
 }
 
-/// Two to the power of `LOG` cells of one shape beside one another in a word: two, four or eight.
+/// Two to the power of `LOG` cells of one shape beside one another in a word: two, four or, if they are of two granules, eight.
 struct Spread<const LOG: u32> {
-    /// Bits of a tag as it is read, and by how many a cell has more.
+    /// Bits of a tag as it is read.
     width: u32,
-    apart: u32,
-    /// So many tags beside one another; and with gaps between their halves, their quarters, and all of them.
+    /// So many tags beside one another; what brings their halves apart, and then all of them; and what there is then to keep.
     dense: u64,
-    halves: u64,
-    quarters: u64,
-    tags: u64,
+    halves: (u64, u64),
+    tags: (u64, u64),
     /// A cell of the lowest tag that is read, and what all have that is not.
     run: u64,
     odd: u64,
@@ -185,9 +183,9 @@ impl<const LOG: u32> Spread<LOG> {
         let (width, step) = (packed::width(odd) as u32, (shape.len() as u32).wrapping_mul(4));
         let many = |count: u32| !(u64::MAX << (width.wrapping_mul(count) & 63));
         let beside = |of: u64, count: u32| of | of.wrapping_shl(step.wrapping_mul(count));
-        let halves = beside(many(1 << LOG >> 1), 1 << LOG >> 1);
-        let quarters = if LOG == 3 { beside(beside(many(2), 2), 4) } else { halves };
         let ones = (0..LOG).fold(1, |ones, log| beside(ones, 1 << log));
+        // Tags, and the same again so far above that the second half of them lies where it belongs. No two of them meet.
+        let apart = |count: u32| 1 | 1 << (step.wrapping_sub(width).wrapping_mul(count) & 63);
         let run = run_of(shape);
         let (run, odd) = match odd {
             None => (run, 0),
@@ -199,11 +197,9 @@ impl<const LOG: u32> Spread<LOG> {
         };
         Self {
             width,
-            apart: step.wrapping_sub(width),
             dense: many(1 << LOG),
-            halves,
-            quarters,
-            tags: ones.wrapping_mul(many(1)),
+            halves: (apart(2), beside(many(2), 2)),
+            tags: (apart(1), ones.wrapping_mul(many(1))),
             run,
             odd,
             bits: step << LOG,
@@ -215,15 +211,33 @@ impl<const LOG: u32> Spread<LOG> {
     fn cells(&self, tags: u64) -> u64 {
         let mut tags = tags & self.dense;
         if LOG == 3 {
-            tags = (tags | tags << (self.apart.wrapping_mul(4) & 63)) & self.halves;
+            tags = if self.width == 4 {
+                eight_apart(tags, EIGHT)
+            } else {
+                eight_apart(tags, EIGHT_OF_THREE)
+            };
+        } else {
+            if LOG == 2 {
+                tags = tags.wrapping_mul(self.halves.0) & self.halves.1;
+            }
+            tags = tags.wrapping_mul(self.tags.0) & self.tags.1;
         }
-        if LOG >= 2 {
-            tags = (tags | tags << (self.apart.wrapping_mul(2) & 63)) & self.quarters;
-        }
-        tags = (tags | tags << (self.apart & 63)) & self.tags;
         tags.wrapping_mul(self.run) | self.odd
     }
 }
+
+/// Brings eight tags apart.
+#[inline(always)]
+fn eight_apart(tags: u64, steps: [(u32, u64); 3]) -> u64 {
+    steps.into_iter().fold(tags, |tags, (shift, those)| (tags | tags << shift) & those)
+}
+
+/// Shifts that bring eight tags to the beginnings of bytes, and what is kept of each.
+const EIGHT: [(u32, u64); 3] =
+    [(16, 0x0000_ffff_0000_ffff), (8, 0x00ff_00ff_00ff_00ff), (4, 0x0f0f_0f0f_0f0f_0f0f)];
+/// The same, of tags of three bits.
+const EIGHT_OF_THREE: [(u32, u64); 3] =
+    [(20, 0x0000_0fff_0000_0fff), (10, 0x003f_003f_003f_003f), (5, 0x0707_0707_0707_0707)];
 
 /// What stands before cells of one shape, that shape, and the bytes of all.
 #[inline(always)]
@@ -249,44 +263,44 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8], len: usize) -> Option<NonZero<
     }
 }
 
-/// Lays cells of one shape, two to the power of `LOG` at a time, which fit a word, from the first word to the last.
+/// Lays cells of one shape, two to the power of `LOG` at a time, which fit a word, from the first to the last.
+// Eight bytes at a time, those that come next over what is behind the last of them: it does not matter where words end, and no way is
+// taken by that.
 #[inline(never)]
 fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let (head, shape, used) = read_equal(bytes)?;
     let spread = Spread::<LOG>::new(shape, head.odd());
-    let words = canvas.words();
-    // The word at hand, and how many of its bits are there. What of the first cell lies before the block goes into
-    // a word before the first.
-    let (mut held, mut index, mut there) = (0u64, 0usize, 0u32);
-    let before = (head.skip() as u32).wrapping_mul(4);
-    if before > 0 {
-        (index, there) = (usize::MAX, u64::BITS.wrapping_sub(before));
-    }
-    let mut at = head.cell_at(0);
-    loop {
-        let mut tags = bits_at(bytes, at);
-        at = NIBBLES.wrapping_mul(spread.width as usize).wrapping_add(at);
-        for _ in 0..NIBBLES >> LOG {
-            let cells = spread.cells(tags);
-            tags >>= (spread.width << LOG) & 63;
-            held |= cells << (there & 63);
-            there = there.wrapping_add(spread.bits);
-            if there < u64::BITS {
-                continue;
-            }
-            if let Some(word) = words.get_mut(index) {
-                *word = held;
-            }
-            index = index.wrapping_add(1);
-            // Cells have bits, so this ends.
-            if index == BLOCK_WORDS {
-                return Some(used);
-            }
-            there = there.wrapping_sub(u64::BITS);
-            // In two steps: all of the cells may have gone.
-            held = cells >> 1 >> (spread.bits.wrapping_sub(1).wrapping_sub(there) & 63);
+    let canvas = canvas.words().as_flattened_mut();
+    let mut put = |byte: usize, cells: u64| {
+        if let Some(place) = canvas.get_mut(byte..).and_then(<[u8]>::first_chunk_mut) {
+            *place = cells.to_le_bytes();
         }
+    };
+    let mut at = head.cell_at(0);
+    let mut tags = bits_at(bytes, at);
+    let mut cells = spread.cells(tags);
+    // What of the first cell lies before the block goes nowhere.
+    let before = (head.skip() as u32).wrapping_mul(4);
+    put(0, cells >> (before & 63));
+    // The others begin in the middle of a byte, all of them, or none.
+    let begin = spread.bits.wrapping_sub(before);
+    let (odd, mut byte) = (begin & 4, (begin >> 3) as usize);
+    let mut left = NIBBLES >> LOG;
+    while byte < BLOCK_BYTES {
+        tags >>= (spread.width << LOG) & 63;
+        left = left.wrapping_sub(1);
+        if left == 0 {
+            at = NIBBLES.wrapping_mul(spread.width as usize).wrapping_add(at);
+            tags = bits_at(bytes, at);
+            left = NIBBLES >> LOG;
+        }
+        // In two steps: it may be all of a word that is not in that byte.
+        let in_byte = cells >> 1 >> (spread.bits.wrapping_sub(1).wrapping_sub(odd) & 63);
+        cells = spread.cells(tags);
+        put(byte, cells << odd | in_byte);
+        byte = byte.wrapping_add((spread.bits >> 3) as usize);
     }
+    Some(used)
 }
 
 /// Paints a block of cells, run by run.
@@ -373,7 +387,7 @@ mod tests {
     use super::*;
 
     /// Cells of one shape one after the other, granule by granule.
-    fn slowly(zeroes: usize, others: usize, skip: usize, tags: &[u64]) -> [u64; BLOCK_WORDS] {
+    fn slowly(zeroes: usize, others: usize, skip: usize, tags: &[u64]) -> [u64; 16] {
         let cell = |tag: &u64| [vec![0; zeroes], vec![*tag; others]].concat();
         let granules: Vec<u64> = tags.iter().flat_map(cell).skip(skip).take(GRANULES).collect();
         core::array::from_fn(|word| {
@@ -405,7 +419,7 @@ mod tests {
                 bytes[3] = (len - zeroes - 1) as u8;
                 let mut canvas = Canvas::new();
                 let used = decode(&mut canvas, &bytes).unwrap();
-                let mut words = [!0; BLOCK_WORDS];
+                let mut words = [!0; 16];
                 canvas.write(&mut words, 0, 0);
                 assert_eq!(
                     words,

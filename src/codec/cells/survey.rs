@@ -104,7 +104,10 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
                     if number == NONE {
                         both.push(0, block);
                         set_word(&mut block.words, BLOCK_WORDS, both.tags);
-                        return Err(Left { len: both.len as u16, from: end.wrapping_add(1) as u16 });
+                        return Err(Left {
+                            len: both.len as u16,
+                            from: end.wrapping_add(1) as u16,
+                        });
                     }
                 }
             }
