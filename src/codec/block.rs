@@ -299,8 +299,8 @@ pub(super) fn encode_raw(
 
 /// Decodes a block; returns the bytes used. `None` for what no encoder writes or
 /// what ends too early; what the canvas, an empty one, got is unspecified then.
-// What has a frame of its own here is not inlined: a kernel's stack is small, and what is
-// inlined adds up.
+// Each format is decoded by a function of its own, which this one jumps to: a kernel's stack is small, and what is inlined
+// adds up.
 #[inline(never)]
 pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let first = bytes.first().copied()?;
@@ -313,17 +313,20 @@ pub(super) fn decode(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>
             canvas.change(0, pattern(tag.into()));
             Some(NonZero::<usize>::MIN)
         }
-        (RAW, 0) => {
-            let bytes = bytes.get(1..ENCODED_MAX)?;
-            let words = canvas.words().iter_mut().take(BLOCK_WORDS);
-            words.zip(0..).for_each(|(word, index)| *word = bytes.word(index).to_le_bytes());
-            NonZero::new(ENCODED_MAX)
-        }
+        (RAW, 0) => decode_raw(canvas, bytes),
         (LIST, flags @ 1..4) => runs::decode_list(canvas, bytes, flags),
         (BITMAP, flags @ 0..8) => runs::decode_bitmap(canvas, bytes, flags),
         (form, _) if form & CELLS != 0 => cells::decode(canvas, bytes),
         _ => None,
     }
+}
+
+#[inline(never)]
+fn decode_raw(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
+    let bytes = bytes.get(1..ENCODED_MAX)?;
+    let words = canvas.words().as_flattened_mut().get_mut(..BLOCK_BYTES)?;
+    words.copy_from_slice(bytes);
+    NonZero::new(ENCODED_MAX)
 }
 
 /// True if there are more than `most` runs in sixteen words; of many of them, the first tell.

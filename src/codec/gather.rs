@@ -3,7 +3,7 @@
 //! Where cells are as far apart as one another some are taken out at once, and no way is taken by where they are.
 
 use super::{
-    block::{BLOCK_WORDS, Block, QUARTERS, WORDS_OF_QUARTER},
+    block::{BLOCK_BYTES, BLOCK_WORDS, Block, QUARTERS, WORDS_OF_QUARTER},
     nibbles::{Kind::Tags, NIBBLES, Words, last_of, set_sixteen, set_word, sixteen, word},
 };
 use crate::tags::GRANULES_PER_WORD;
@@ -98,7 +98,7 @@ impl Block {
     /// The tag of a granule of a quarter, in the lowest of these bits.
     #[inline(always)]
     pub(super) fn tag_at(&self, quarter: usize, granule: u32) -> u64 {
-        let index = (granule / GRANULES_PER_WORD as u32) as usize;
+        let index = granule as usize / GRANULES_PER_WORD;
         let word = word(&self.words, quarter.wrapping_mul(WORDS_OF_QUARTER) | index);
         word >> (granule.wrapping_mul(4) & 63)
     }
@@ -202,7 +202,7 @@ impl<const LOG: u32> Group<LOG> {
 /// Eight bytes of the words, from this one on; before the first and behind the last, any.
 #[inline(always)]
 fn bytes_from(words: &Words, byte: isize) -> u64 {
-    let from = byte as usize % (BLOCK_WORDS * size_of::<u64>());
+    let from = byte as usize % BLOCK_BYTES;
     let bytes = words.as_flattened().get(from..).and_then(<[u8]>::first_chunk);
     u64::from_le_bytes(bytes.copied().unwrap_or_default())
 }

@@ -7,7 +7,10 @@
 //! | `0xa2` | the page's blocks in order ([`super::block`]) |
 //! | `0xa3` | the page's tags as they are |
 
-use super::{Encoder, Few, Form, InlineCode, Short, copy, decode_bytes, decode_inline, inline};
+use super::{
+    Encoder, Few, Form, InlineCode, Short, block::BLOCK_WORDS, copy, decode_bytes, decode_inline,
+    inline,
+};
 use crate::{
     error::{Error, Result},
     tags::{PageSize, TagSink, TagSource},
@@ -130,7 +133,10 @@ pub fn decode<P: PageSize>(buf: &[u8], sink: &mut (impl TagSink + ?Sized)) -> Re
             size_of::<u64>()
         }
         BLOCKS => {
-            decode_blocks::<P>(rest, sink, false)?;
+            // Of one block nothing is written before all of it is known to be good.
+            if P::WORDS > BLOCK_WORDS {
+                decode_blocks::<P>(rest, sink, false)?;
+            }
             decode_blocks::<P>(rest, sink, true)?
         }
         RAW => {
