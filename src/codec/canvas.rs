@@ -14,7 +14,9 @@ pub(super) fn pattern(tag: u64) -> u64 {
 pub(super) type Words = [[u8; size_of::<u64>()]; BLOCK_WORDS + 1];
 
 /// A block: changes of the tag, put down in any order and without a branch; or its words as they are.
-// Of no sink: there is one of every decoder, whatever the tags go to.
+// Of no sink: there is one of every decoder, whatever the tags go to. The words come first, and are aligned: otherwise some lie in two
+// lines of a cache.
+#[repr(C, align(8))]
 pub(super) struct Canvas {
     /// By what each word differs from the one before it, or the words; and one behind them.
     words: Words,

@@ -239,18 +239,22 @@ const EIGHT: [(u32, u64); 3] =
 const EIGHT_OF_THREE: [(u32, u64); 3] =
     [(20, 0x0000_0fff_0000_0fff), (10, 0x003f_003f_003f_003f), (5, 0x0707_0707_0707_0707)];
 
-/// What stands before cells of one shape, that shape, and the bytes of all.
+/// What stands before cells of one shape, and that shape.
 #[inline(always)]
-fn read_equal(bytes: &[u8]) -> Option<(Head, Shape, NonZero<usize>)> {
+fn read_equal(bytes: &[u8]) -> Option<(Head, Shape)> {
     let head = Head::read(bytes)?;
     let shape = head.shape(bytes, 0)?;
-    let (len, skip) = (shape.len() as u32, head.skip() as u32);
     // The first cell, too, has a granule in the block.
-    if skip >= len {
-        return None;
-    }
-    let count = (GRANULES as u32).wrapping_add(skip).div_ceil(len) as usize;
-    Some((head, shape, bytes_to(bytes, head.cell_at(count))?))
+    (head.skip() < shape.len()).then_some((head, shape))
+}
+
+/// The bytes of cells of one shape; `None` if there are fewer.
+// Asked for when they are decoded: until then it would take a place on the stack.
+#[inline(never)]
+fn end_of_equal(bytes: &[u8]) -> Option<NonZero<usize>> {
+    let (head, shape) = read_equal(bytes)?;
+    let granules = GRANULES.wrapping_add(head.skip()) as u32;
+    bytes_to(bytes, head.cell_at(granules.div_ceil(shape.len() as u32) as usize))
 }
 
 /// Decodes cells of one shape, no longer than half a word, some whole ones at a time.
@@ -268,7 +272,7 @@ fn decode_grid(canvas: &mut Canvas, bytes: &[u8], len: usize) -> Option<NonZero<
 // taken by that.
 #[inline(never)]
 fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
-    let (head, shape, used) = read_equal(bytes)?;
+    let (head, shape) = read_equal(bytes)?;
     let spread = Spread::<LOG>::new(shape, head.odd());
     let canvas = canvas.words().as_flattened_mut();
     let mut put = |byte: usize, cells: u64| {
@@ -300,7 +304,7 @@ fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usiz
         put(byte, cells << odd | in_byte);
         byte = byte.wrapping_add((spread.bits >> 3) as usize);
     }
-    Some(used)
+    end_of_equal(bytes)
 }
 
 /// Paints a block of cells, run by run.
@@ -334,7 +338,7 @@ fn paint(
 /// Decodes cells of one shape, of any length.
 #[inline(never)]
 fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
-    let (head, shape, used) = read_equal(bytes)?;
+    let (head, shape) = read_equal(bytes)?;
     let (zeroes, others) = (shape.zeroes().wrapping_mul(4), shape.others().wrapping_mul(4));
     let mut end = shape.len().wrapping_sub(head.skip()).wrapping_mul(4);
     let mut begin = end.saturating_sub(others);
@@ -345,12 +349,12 @@ fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
         for _ in 0..NIBBLES {
             // A cell is a granule long at least, so this ends.
             if begin >= TAG_BITS {
-                return Some(used);
+                return end_of_equal(bytes);
             }
             let tag = pattern(tags & 15);
             canvas.change_at(begin, tag);
             if end >= TAG_BITS {
-                return Some(used);
+                return end_of_equal(bytes);
             }
             canvas.change_at(end, tag);
             begin = end.wrapping_add(zeroes);
