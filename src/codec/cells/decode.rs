@@ -168,6 +168,7 @@ struct Spread<const LOG: u32> {
     width: u32,
     /// So many tags beside one another; what brings their halves apart, and then all of them; and what there is then to keep.
     dense: u64,
+    fours: u64,
     halves: (u64, u64),
     tags: (u64, u64),
     /// A cell of the lowest tag that is read, and what all have that is not.
@@ -198,7 +199,11 @@ impl<const LOG: u32> Spread<LOG> {
         Self {
             width,
             dense: many(1 << LOG),
-            halves: (apart(2), beside(many(2), 2)),
+            fours: beside(many(4), 4),
+            halves: (
+                apart(2),
+                if LOG == 3 { beside(beside(many(2), 2), 4) } else { beside(many(2), 2) },
+            ),
             tags: (apart(1), ones.wrapping_mul(many(1))),
             run,
             odd,
@@ -211,11 +216,11 @@ impl<const LOG: u32> Spread<LOG> {
     fn cells(&self, tags: u64) -> u64 {
         let mut tags = tags & self.dense;
         if LOG == 3 {
-            tags = if self.width == 4 {
-                eight_apart(tags, EIGHT)
-            } else {
-                eight_apart(tags, EIGHT_OF_THREE)
-            };
+            // Four of them are too many not to meet.
+            let apart = u8::BITS.wrapping_sub(self.width);
+            tags = (tags | tags << (apart << 2)) & self.fours;
+            tags = (tags | tags << (apart << 1)) & self.halves.1;
+            tags = (tags | tags << apart) & self.tags.1;
         } else {
             if LOG == 2 {
                 tags = tags.wrapping_mul(self.halves.0) & self.halves.1;
@@ -225,19 +230,6 @@ impl<const LOG: u32> Spread<LOG> {
         tags.wrapping_mul(self.run) | self.odd
     }
 }
-
-/// Brings eight tags apart.
-#[inline(always)]
-fn eight_apart(tags: u64, steps: [(u32, u64); 3]) -> u64 {
-    steps.into_iter().fold(tags, |tags, (shift, those)| (tags | tags << shift) & those)
-}
-
-/// Shifts that bring eight tags to the beginnings of bytes, and what is kept of each.
-const EIGHT: [(u32, u64); 3] =
-    [(16, 0x0000_ffff_0000_ffff), (8, 0x00ff_00ff_00ff_00ff), (4, 0x0f0f_0f0f_0f0f_0f0f)];
-/// The same, of tags of three bits.
-const EIGHT_OF_THREE: [(u32, u64); 3] =
-    [(20, 0x0000_0fff_0000_0fff), (10, 0x003f_003f_003f_003f), (5, 0x0707_0707_0707_0707)];
 
 /// What stands before cells of one shape, and that shape.
 #[inline(always)]
