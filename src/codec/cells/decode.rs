@@ -11,7 +11,7 @@ use super::{
         nibbles::NIBBLES,
         packed,
     },
-    ODD_EVEN, SAME_ZEROES, SHAPES, SKIP_MAX, index_bits,
+    ODD_EVEN, SAME_ZEROES, SHAPES_MAX, SKIP_MAX, index_bits,
     shapes::Shape,
 };
 use crate::tags::GRANULES_PER_WORD;
@@ -360,7 +360,7 @@ fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
 #[inline(never)]
 fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let head = Head::read(bytes)?;
-    let mut shapes = [Shape(0); SHAPES];
+    let mut shapes = [Shape(0); SHAPES_MAX];
     for (place, number) in shapes.iter_mut().zip(0..head.count()) {
         *place = head.shape(bytes, number)?;
     }

@@ -33,8 +33,8 @@ impl Shape {
 /// The shapes of a block's cells.
 pub(in crate::codec) struct Shapes {
     /// One after the other; zeroes behind the last.
-    // As bytes: what stands beside them is not aligned to numbers, either.
-    shapes: [u8; size_of::<u128>()],
+    // As bytes: what stands beside them is not aligned to words, either.
+    shapes: [u8; size_of::<u64>()],
     pub(in crate::codec) len: u8,
     /// They all have as many zeroes.
     pub(super) same_zeroes: bool,
@@ -42,42 +42,25 @@ pub(in crate::codec) struct Shapes {
 
 /// Bits of a shape.
 const BITS: u32 = u16::BITS;
-const _: () = assert!(SHAPES * size_of::<Shape>() == size_of::<u128>());
+const _: () = assert!(SHAPES * size_of::<Shape>() == size_of::<u64>());
 
 impl Shapes {
     pub(in crate::codec) const fn new() -> Self {
-        Self { shapes: [0; size_of::<u128>()], len: 0, same_zeroes: true }
+        Self { shapes: [0; size_of::<u64>()], len: 0, same_zeroes: true }
     }
 
     pub(super) fn of_one(shape: Shape) -> Self {
-        Self { shapes: u128::from(shape.0).to_le_bytes(), len: 1, same_zeroes: true }
-    }
-
-    /// Four in each word.
-    #[inline(always)]
-    fn words(&self) -> [u64; 2] {
-        let all = u128::from_le_bytes(self.shapes);
-        [all as u64, (all >> u64::BITS) as u64]
+        Self { shapes: u64::from(shape.0).to_le_bytes(), len: 1, same_zeroes: true }
     }
 
     pub(super) fn first(&self) -> Shape {
-        let [first, second, ..] = self.shapes;
-        Shape(u16::from_le_bytes([first, second]))
-    }
-
-    /// Shape `number`; of one that is not there 0, or another.
-    #[inline(always)]
-    pub(super) fn get(&self, number: u64) -> Shape {
-        let at = (number as usize % SHAPES).wrapping_mul(size_of::<Shape>());
-        let shape = self.shapes.get(at..).and_then(<[u8]>::first_chunk);
-        Shape(u16::from_le_bytes(shape.copied().unwrap_or_default()))
+        Shape(u64::from_le_bytes(self.shapes) as u16)
     }
 
     pub(super) fn known(&self) -> impl Iterator<Item = Shape> {
-        let shapes = self.shapes.chunks_exact(size_of::<Shape>()).take(self.len.into());
-        shapes.map(|shape| {
-            Shape(u16::from_le_bytes(shape.first_chunk().copied().unwrap_or_default()))
-        })
+        let shapes = u64::from_le_bytes(self.shapes);
+        (0..u32::from(self.len))
+            .map(move |number| Shape((shapes >> (number.wrapping_mul(BITS) & 63)) as u16))
     }
 
     /// The number of a shape. Of one that is 0, which only a block's first cell can have, it may be that of a place
@@ -86,15 +69,10 @@ impl Shapes {
     #[inline(always)]
     pub(super) fn find(&self, shape: Shape) -> Option<u8> {
         const ONES: u64 = u64::MAX / u16::MAX as u64;
-        let wanted = u64::from(shape.0).wrapping_mul(ONES);
-        // The upper bit of each that is equal; in the word of the first others may be set behind it.
-        let equal = |word: u64| {
-            let differs = word ^ wanted;
-            differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1)
-        };
-        let [lower, upper] = self.words();
-        let found = NonZero::new(equal(lower) | equal(upper) >> 1)?.trailing_zeros();
-        Some(((found / BITS) | ((!found & 1) << 2)) as u8)
+        let differs = u64::from_le_bytes(self.shapes) ^ u64::from(shape.0).wrapping_mul(ONES);
+        // The upper bit of the first that is equal; behind it others may be set.
+        let equal = differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1);
+        Some((NonZero::new(equal)?.trailing_zeros() / BITS) as u8)
     }
 
     /// Its number; it is added where it is not there. `None` where there would be too many.

@@ -2,7 +2,6 @@
 
 use super::{
     super::{
-        bits::ONES,
         block::{BLOCK_WORDS, Block, GRANULES, QUARTERS},
         few,
         layout::Layout,
@@ -70,7 +69,6 @@ struct Left {
 fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
     let shapes = &mut layout.shapes;
     *shapes = Shapes::new();
-    let mut known = Known::new();
     let mut both = Both::default();
     // Where the cell at hand begins, and its run; and whether that has begun.
     let (mut begin, mut at, mut within) = (0u32, 0u32, false);
@@ -98,17 +96,14 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
             let mut number = 0;
             if both.len > 0 {
                 let shape = Shape::of(at.wrapping_sub(begin), end.wrapping_sub(at));
-                number = known.find(shape);
-                if shapes.get(number) != shape {
-                    number = known.add(shape, number, shapes, block);
-                    if number == NONE {
-                        both.push(0, block);
-                        set_word(&mut block.words, BLOCK_WORDS, both.tags);
-                        return Err(Left {
-                            len: both.len as u16,
-                            from: end.wrapping_add(1) as u16,
-                        });
-                    }
+                number = match shapes.find(shape) {
+                    Some(number) => number,
+                    None => add(shape, shapes, block),
+                };
+                if number == NONE {
+                    both.push(0, block);
+                    set_word(&mut block.words, BLOCK_WORDS, both.tags);
+                    return Err(Left { len: both.len as u16, from: end.wrapping_add(1) as u16 });
                 }
             }
             begin = end;
@@ -137,8 +132,8 @@ struct Both {
 impl Both {
     /// Appends a number; its tag is there.
     #[inline(always)]
-    fn push(&mut self, number: u64, block: &mut Block) {
-        self.numbers = self.numbers >> 4 | number << 60;
+    fn push(&mut self, number: u8, block: &mut Block) {
+        self.numbers = self.numbers >> 4 | u64::from(number) << 60;
         if self.len % NIBBLES == NIBBLES - 1 {
             set_sixteen(&mut block.words, Kind::Tags, self.len / NIBBLES, self.tags);
             set_sixteen(&mut block.words, Kind::Shapes, self.len / NIBBLES, self.numbers);
@@ -155,70 +150,21 @@ impl Both {
     }
 }
 
-/// What the shapes that are known are told by: a byte each, all of which are looked at together.
-struct Known {
-    bytes: u64,
-    /// The highest bit of the byte behind the last, if there is one.
-    end: u64,
-}
-
-/// No number of a shape.
-const NONE: u64 = u64::MAX;
-
-impl Known {
-    #[inline(always)]
-    fn new() -> Self {
-        Self { bytes: 0, end: 1 << 7 }
-    }
-
-    /// Shapes of different bytes are different; most of the same are equal.
-    #[inline(always)]
-    fn byte(shape: Shape) -> u64 {
-        let [zeroes, others] = shape.0.to_le_bytes();
-        others.wrapping_mul(4).wrapping_add(zeroes).into()
-    }
-
-    /// The number that a shape with zeroes has, if it is known and not taken for another: that one is not it then.
-    // No way is taken by which of them it is.
-    #[inline(always)]
-    fn find(&self, shape: Shape) -> u64 {
-        let differs = self.bytes ^ Self::byte(shape).wrapping_mul(ONES);
-        // The lowest is right: behind a byte that is equal others may be set.
-        let equal = differs.wrapping_sub(ONES) & !differs & ONES << 7 | self.end;
-        u64::from(equal.trailing_zeros() >> 3)
-    }
-
-    /// The number of a shape that is not the one it was taken for. [`NONE`] where there would be too many, or they would take
-    /// more than they save.
-    #[inline(always)]
-    fn add(&mut self, shape: Shape, taken_for: u64, shapes: &mut Shapes, block: &Block) -> u64 {
-        let number = find_or_add(shape, taken_for, shapes, block);
-        if number == u64::from(self.end.trailing_zeros() >> 3) {
-            self.bytes |= Self::byte(shape) << (number.wrapping_mul(8) & 63);
-            self.end <<= 8;
-        }
-        number
-    }
-}
-
-/// As [`Known::add`].
+/// The number of a shape that is not known. [`NONE`] where there would be too many, or they would take more than they save.
 // Of what stays in registers otherwise.
 #[inline(never)]
-fn find_or_add(shape: Shape, taken_for: u64, shapes: &mut Shapes, block: &Block) -> u64 {
-    if taken_for < u64::from(shapes.len) {
-        // It has another's byte.
-        if let Some(number) = shapes.find(shape).filter(|number| *number < shapes.len) {
-            return number.into();
-        }
-    }
+fn add(shape: Shape, shapes: &mut Shapes, block: &Block) -> u8 {
     let Some(number) = shapes.add(shape) else { return NONE };
     // There are as many cells as tags, if the block's beginning does not cut one off without.
     let tags = block.len();
     let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
     // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
     let list = block.boundaries().wrapping_add(tags >> 3);
-    if shapes.bytes().wrapping_add(numbers) > list.min(BITMAP_BYTES) { NONE } else { number.into() }
+    if shapes.bytes().wrapping_add(numbers) > list.min(BITMAP_BYTES) { NONE } else { number }
 }
+
+/// No number of a shape.
+const NONE: u8 = u8::MAX;
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
 /// last come last: the first cell still finds what it found.
