@@ -1,7 +1,5 @@
 //! The shapes of a block's cells, and which of them a cell that the block's end cuts is part of.
 
-use core::num::NonZero;
-
 use super::{Cell, SHAPES, SKIP_MAX};
 
 /// A cell's lengths: zeroes in the lower byte, the others less one in the upper.
@@ -43,6 +41,43 @@ pub(in crate::codec) struct Shapes {
 /// Bits of a shape.
 const BITS: u32 = u16::BITS;
 const _: () = assert!(SHAPES * size_of::<Shape>() == size_of::<u64>());
+/// The lowest bit of each.
+const ONES: u64 = u64::MAX / u16::MAX as u64;
+
+/// The shapes of cells that are whole, while they are looked for: all have zeroes, so none is 0.
+#[derive(Default)]
+pub(super) struct Whole {
+    /// One after the other; zeroes behind the last.
+    shapes: u64,
+}
+
+impl Whole {
+    /// The number of a shape; it is added where it is not there. [`SHAPES`] where there would be too many.
+    // All of them at once: no way is taken by which of them it is, or whether it is one.
+    #[inline(always)]
+    pub(super) fn find_or_add(&mut self, shape: Shape) -> u64 {
+        let known = self.shapes ^ u64::from(shape.0).wrapping_mul(ONES);
+        // The first of those that are equal, or else the first that is not there. Behind the last there are 64 bits.
+        let place = (none_of(known) | none_of(self.shapes)).trailing_zeros() & !(BITS - 1);
+        // As it is already, or put where there is nothing; where there would be too many it does not matter.
+        self.shapes |= u64::from(shape.0) << (place & 63);
+        (place / BITS).into()
+    }
+
+    pub(super) fn shapes(&self) -> Shapes {
+        let len = none_of(self.shapes).trailing_zeros() / BITS;
+        let those = !u64::MAX.checked_shl(len.wrapping_mul(BITS)).unwrap_or(0);
+        let zeroes = (self.shapes & 0xff).wrapping_mul(ONES);
+        let same_zeroes = (self.shapes ^ zeroes) & those & ONES.wrapping_mul(0xff) == 0;
+        Shapes { shapes: self.shapes.to_le_bytes(), len: len as u8, same_zeroes }
+    }
+}
+
+/// The upper bit of the first that is 0; behind it others may be set.
+#[inline(always)]
+fn none_of(shapes: u64) -> u64 {
+    shapes.wrapping_sub(ONES) & !shapes & ONES << (BITS - 1)
+}
 
 impl Shapes {
     pub(in crate::codec) const fn new() -> Self {
@@ -63,27 +98,12 @@ impl Shapes {
             .map(move |number| Shape((shapes >> (number.wrapping_mul(BITS) & 63)) as u16))
     }
 
-    /// The number of a shape. Of one that is 0, which only a block's first cell can have, it may be that of a place
-    /// behind the last.
-    // All of them at once: no way is taken by which of them it is.
-    #[inline(always)]
-    pub(super) fn find(&self, shape: Shape) -> Option<u8> {
-        const ONES: u64 = u64::MAX / u16::MAX as u64;
-        let differs = u64::from_le_bytes(self.shapes) ^ u64::from(shape.0).wrapping_mul(ONES);
-        // The upper bit of the first that is equal; behind it others may be set.
-        let equal = differs.wrapping_sub(ONES) & !differs & ONES << (BITS - 1);
-        Some((NonZero::new(equal)?.trailing_zeros() / BITS) as u8)
-    }
-
-    /// Its number; it is added where it is not there. `None` where there would be too many.
+    /// The number of a shape; it is added where it is not there. `None` where there would be too many.
     #[inline(never)]
     pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
-        self.find(shape).filter(|number| *number < self.len).or_else(|| self.add(shape))
-    }
-
-    /// The number of one that is not there; `None` where there would be too many.
-    #[inline(always)]
-    pub(super) fn add(&mut self, shape: Shape) -> Option<u8> {
+        if let Some(number) = self.known().position(|known| known == shape) {
+            return Some(number as u8);
+        }
         let number = self.len;
         if usize::from(number) == SHAPES {
             return None;

@@ -6,10 +6,9 @@ use super::{
         few,
         layout::Layout,
         nibbles::{self, Kind, NIBBLES, last_of, set_sixteen, set_word},
-        runs::BITMAP_BYTES,
     },
-    Cell, Cells, index_bits,
-    shapes::{Shape, Shapes},
+    Cell, Cells, SHAPES,
+    shapes::{Shape, Shapes, Whole},
 };
 
 /// Takes the tags of a block out of its words, and looks for its cells, and their shapes. There are none in [`Layout::cells`] where
@@ -67,8 +66,7 @@ struct Left {
 /// other run of the block is of tag 0.
 #[inline(never)]
 fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
-    let shapes = &mut layout.shapes;
-    *shapes = Shapes::new();
+    let mut shapes = Whole::default();
     let mut both = Both::default();
     // Where the cell at hand begins, and its run; and whether that has begun.
     let (mut begin, mut at, mut within) = (0u32, 0u32, false);
@@ -96,11 +94,8 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
             let mut number = 0;
             if both.len > 0 {
                 let shape = Shape::of(at.wrapping_sub(begin), end.wrapping_sub(at));
-                number = match shapes.find(shape) {
-                    Some(number) => number,
-                    None => add(shape, shapes, block),
-                };
-                if number == NONE {
+                number = shapes.find_or_add(shape);
+                if number >= SHAPES as u64 {
                     both.push(0, block);
                     set_word(&mut block.words, BLOCK_WORDS, both.tags);
                     return Err(Left { len: both.len as u16, from: end.wrapping_add(1) as u16 });
@@ -116,6 +111,7 @@ fn survey_whole(block: &mut Block, layout: &mut Layout) -> Result<Last, Left> {
         both.push(0, block);
     }
     both.finish(block);
+    layout.shapes = shapes.shapes();
     // No more than there is room for: more are of two granules each, and a grid.
     layout.cells = block.cells() as u8;
     Ok(last)
@@ -132,8 +128,8 @@ struct Both {
 impl Both {
     /// Appends a number; its tag is there.
     #[inline(always)]
-    fn push(&mut self, number: u8, block: &mut Block) {
-        self.numbers = self.numbers >> 4 | u64::from(number) << 60;
+    fn push(&mut self, number: u64, block: &mut Block) {
+        self.numbers = self.numbers >> 4 | number << 60;
         if self.len % NIBBLES == NIBBLES - 1 {
             set_sixteen(&mut block.words, Kind::Tags, self.len / NIBBLES, self.tags);
             set_sixteen(&mut block.words, Kind::Shapes, self.len / NIBBLES, self.numbers);
@@ -149,22 +145,6 @@ impl Both {
         set_sixteen(&mut block.words, Kind::Shapes, index, last_of(self.numbers, self.len));
     }
 }
-
-/// The number of a shape that is not known. [`NONE`] where there would be too many, or they would take more than they save.
-// Of what stays in registers otherwise.
-#[inline(never)]
-fn add(shape: Shape, shapes: &mut Shapes, block: &Block) -> u8 {
-    let Some(number) = shapes.add(shape) else { return NONE };
-    // There are as many cells as tags, if the block's beginning does not cut one off without.
-    let tags = block.len();
-    let numbers = tags.wrapping_mul(index_bits(shapes.len.into()) as usize) >> 3;
-    // Three bits in four, should they do, are an eighth of a byte for each tag that a list does not save.
-    let list = block.boundaries().wrapping_add(tags >> 3);
-    if shapes.bytes().wrapping_add(numbers) > list.min(BITMAP_BYTES) { NONE } else { number }
-}
-
-/// No number of a shape.
-const NONE: u8 = u8::MAX;
 
 /// The ends of the block cut cells: they come last, to find what they are part of. Shapes that are added
 /// last come last: the first cell still finds what it found.
