@@ -31,13 +31,6 @@ impl<'a> Writer<'a> {
         self.at = self.at.saturating_add(1);
     }
 
-    /// Appends the first `count` bytes of a word, the others of which are 0; only between bytes.
-    #[inline(never)]
-    pub(super) fn bytes(&mut self, word: u64, count: usize) {
-        put(self.out, self.at, word);
-        self.at = self.at.saturating_add(count);
-    }
-
     /// Appends the first `count` of eight numbers of `width` bits, 7 at most, that have a byte each: three
     /// shifts pack them all. The others are 0.
     #[inline(always)]
@@ -75,7 +68,7 @@ impl<'a> Writer<'a> {
 
 /// Writes the bytes of a word that fit.
 #[inline(always)]
-fn put(out: &mut [u8], at: usize, word: u64) {
+pub(super) fn put(out: &mut [u8], at: usize, word: u64) {
     let rest = out.get_mut(at..).unwrap_or_default();
     match rest.first_chunk_mut() {
         Some(place) => *place = word.to_le_bytes(),

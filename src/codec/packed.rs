@@ -6,7 +6,7 @@
 
 use super::{
     ALL_GRANULES,
-    bits::{Writer, bits_at},
+    bits::{bits_at, put},
     nibbles::{self, Kind::Tags, NIBBLES, Words},
 };
 
@@ -52,6 +52,7 @@ pub(super) enum Width {
 }
 
 /// Writes the first `count` tags behind the first `head` bytes; returns the length with them.
+// Sixteen are whole bytes, which are written in a word; what it has behind them comes next.
 #[inline(never)]
 pub(super) fn write(
     words: &Words,
@@ -60,24 +61,28 @@ pub(super) fn write(
     out: &mut [u8],
     head: usize,
 ) -> usize {
-    let mut writer = Writer::behind(out, head);
-    if let Width::ThreeBehind(bit) = width {
-        writer.bits(bit.into(), 1);
-    }
-    for (at, index) in (0..count).step_by(NIBBLES).zip(0usize..) {
-        let sixteen = nibbles::sixteen(words, Tags, index);
-        let rest = count.wrapping_sub(at).min(NIBBLES);
-        if let Width::Four = width {
-            writer.bytes(sixteen, rest.wrapping_add(1) >> 1);
-        } else {
-            let mut packed = sixteen >> 1 & ALL_GRANULES.wrapping_mul(7);
+    let (bits, first, mut held) = match width {
+        Width::Four => (4usize, 0u32, 0u64),
+        Width::Three => (3, 0, 0),
+        Width::ThreeBehind(bit) => (3, 1, bit.into()),
+    };
+    let mut at = head;
+    for index in 0..count.div_ceil(NIBBLES) {
+        let mut tags = nibbles::sixteen(words, Tags, index);
+        if bits == 3 {
+            tags = tags >> 1 & ALL_GRANULES.wrapping_mul(7);
             for (shift, stays) in STEPS.into_iter().rev() {
-                packed = packed & stays | packed >> shift & moves(shift, stays);
+                tags = tags & stays | tags >> shift & moves(shift, stays);
             }
-            writer.bits(packed, rest.wrapping_mul(3));
         }
+        put(out, at, tags << first | held);
+        if first > 0 {
+            held = tags >> 47;
+        }
+        at = at.saturating_add(bits << 1);
     }
-    writer.finish()
+    let bits = count.wrapping_mul(bits).wrapping_add(first as usize);
+    head.saturating_add(bits.wrapping_add(7) >> 3)
 }
 
 /// Bits of a tag: three, where the `parity` of the first of those that are alternately odd and even is given.

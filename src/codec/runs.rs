@@ -44,10 +44,13 @@ pub(super) fn write_list(block: &Block, out: &mut [u8]) -> usize {
 /// Writes what stands before a bitmap's tags; returns how many bytes it is.
 #[inline(never)]
 pub(super) fn write_bitmap(block: &Block, layout: &Layout, out: &mut [u8]) -> usize {
-    let mut writer = Writer::behind(out, 0);
-    writer.byte(BITMAP | flags(block) | if layout.odd_even { ODD_EVEN } else { 0 });
-    (0..QUARTERS).for_each(|i| writer.bytes(block.starts.quarter(i), size_of::<u64>()));
-    writer.finish()
+    if let Some((first, rest)) = out.split_first_mut() {
+        *first = BITMAP | flags(block) | if layout.odd_even { ODD_EVEN } else { 0 };
+        if let Some(bitmap) = rest.first_chunk_mut() {
+            *bitmap = block.starts.bytes();
+        }
+    }
+    BITMAP_BYTES + 1
 }
 
 /// By how much the tag changes, for sixteen runs from run `16 * index` on; the first one from tag 0. Four bits a tag. A

@@ -24,6 +24,11 @@ impl Starts {
         }
     }
 
+    /// All of them, in order.
+    pub(super) fn bytes(&self) -> [u8; size_of::<[u64; QUARTERS]>()] {
+        self.0.as_flattened().first_chunk().copied().unwrap_or([0; size_of::<[u64; QUARTERS]>()])
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> u32 {
         self.0.iter().map(|starts| u64::from_le_bytes(*starts).count_ones()).sum()
