@@ -372,3 +372,18 @@ fn in_order(bits: u64) -> u64 {
     let bits = swap(bits, 12, 0x0000_f0f0_0000_f0f0);
     swap(bits, 24, 0x0000_0000_ff00_ff00)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tags::GRANULES_PER_WORD;
+
+    #[test]
+    fn codec_granules_of_four_words_come_in_order() {
+        for granule in 0..GRANULES / QUARTERS {
+            let (word, nibble) = (granule / GRANULES_PER_WORD, granule % GRANULES_PER_WORD);
+            assert_eq!(in_order(1 << (nibble * 4 + word)), 1 << granule);
+        }
+        assert_eq!(in_order(0x0123_4567_89ab_cdef).count_ones(), 32);
+    }
+}

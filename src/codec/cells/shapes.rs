@@ -149,3 +149,41 @@ impl Shapes {
         if self.same_zeroes { len.wrapping_add(1) } else { len.wrapping_mul(2) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn codec_shapes_are_found_or_added_until_they_are_too_many() {
+        let mut seed = 1u64;
+        let mut full = 0;
+        for round in 0..20_000 {
+            let (mut whole, mut model) = (Whole::default(), Vec::<Shape>::new());
+            let zeroes: u32 = if round % 2 == 0 { 1 } else { 255 };
+            for _ in 0..20 {
+                seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let others = (seed >> 33) as u32 % [4, 5, 256][round % 3] + 1;
+                // One bit more or less than another, too: what an addition carries is not to be seen.
+                let shape = Shape::of(1 + (seed >> 50) as u32 % zeroes, others);
+                let found = model.iter().position(|known| *known == shape).unwrap_or(model.len());
+                assert_eq!(whole.find_or_add(shape), found as u64);
+                if found == SHAPES {
+                    full += 1;
+                    break;
+                }
+                if found == model.len() {
+                    model.push(shape);
+                }
+                let shapes = whole.shapes();
+                assert!(shapes.known().eq(model.iter().copied()));
+                let same = model.iter().all(|known| known.zeroes() == model[0].zeroes());
+                assert_eq!(shapes.same_zeroes, same);
+            }
+        }
+        assert!(full > 5000 && full < 19_000, "{full}");
+        assert_eq!(Shapes::new().known().count(), 0);
+    }
+}
