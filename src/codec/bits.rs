@@ -69,17 +69,17 @@ impl<'a> Writer<'a> {
 /// Writes the bytes of a word that fit.
 #[inline(always)]
 pub(super) fn put(out: &mut [u8], at: usize, word: u64) {
-    let rest = out.get_mut(at..).unwrap_or_default();
-    match rest.first_chunk_mut() {
+    match out.get_mut(at..).unwrap_or_default().first_chunk_mut() {
         Some(place) => *place = word.to_le_bytes(),
-        None => {
-            let mut word = word;
-            for place in rest {
-                *place = word as u8;
-                word >>= 8;
-            }
-        }
+        None => put_last(out, at, word),
     }
+}
+
+/// The same, where not all do.
+#[inline(never)]
+fn put_last(out: &mut [u8], at: usize, word: u64) {
+    let places = out.iter_mut().skip(at);
+    places.zip(word.to_le_bytes()).for_each(|(place, byte)| *place = byte);
 }
 
 /// The bits from bit `at` on, 57 at least or, between bytes, 64; behind the last byte there are zeroes.

@@ -101,8 +101,11 @@ impl Shapes {
     /// The number of a shape; it is added where it is not there. `None` where there would be too many.
     #[inline(never)]
     pub(super) fn find_or_add(&mut self, shape: Shape) -> Option<u8> {
-        if let Some(number) = self.known().position(|known| known == shape) {
-            return Some(number as u8);
+        // Of one that is 0, which only a block's first cell can have, places behind the last look like it.
+        let differs = u64::from_le_bytes(self.shapes) ^ u64::from(shape.0).wrapping_mul(ONES);
+        let found = (none_of(differs).trailing_zeros() / BITS) as u8;
+        if found < self.len {
+            return Some(found);
         }
         let number = self.len;
         if usize::from(number) == SHAPES {
