@@ -77,9 +77,11 @@ pub(super) fn put(out: &mut [u8], at: usize, word: u64) {
 
 /// The same, where not all do.
 #[inline(never)]
-fn put_last(out: &mut [u8], at: usize, word: u64) {
-    let places = out.iter_mut().skip(at);
-    places.zip(word.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+fn put_last(out: &mut [u8], at: usize, mut word: u64) {
+    for place in out.get_mut(at..).unwrap_or_default() {
+        *place = word as u8;
+        word >>= 8;
+    }
 }
 
 /// The bits from bit `at` on, 57 at least or, between bytes, 64; behind the last byte there are zeroes.
