@@ -16,7 +16,7 @@
 //! tag stands before them.
 //!
 //! **Cells**: what allocators lay out, a run of zeroes (possibly empty) and a run of one
-//! other tag. `ddd` is one less than the number of shapes; `s` says that all shapes have as
+//! other tag. `ddd` is one less than the number of shapes, of which an encoder finds four at most; `s` says that all shapes have as
 //! many zeroes. A byte follows: how many granules of the first cell lie
 //! before the block in its lowest 7 bits, and in bit 7 the lowest bit of the first tag,
 //! where `o` is set. Then the shapes: one byte of zeroes for all of them, or one each

@@ -166,11 +166,12 @@ fn run_of(shape: Shape) -> u64 {
 struct Spread<const LOG: u32> {
     /// Bits of a tag as it is read.
     width: u32,
-    /// So many tags beside one another; what brings their halves apart, and then all of them; and what there is then to keep.
+    /// So many tags beside one another; and, of eight, four apart from four.
     dense: u64,
     fours: u64,
-    halves: (u64, u64),
-    tags: (u64, u64),
+    /// What brings pairs apart, and what is kept then; and the same of all tags.
+    pairs: (u64, u64),
+    each: (u64, u64),
     /// A cell of the lowest tag that is read, and what all have that is not.
     run: u64,
     odd: u64,
@@ -185,7 +186,7 @@ impl<const LOG: u32> Spread<LOG> {
         let many = |count: u32| !(u64::MAX << (width.wrapping_mul(count) & 63));
         let beside = |of: u64, count: u32| of | of.wrapping_shl(step.wrapping_mul(count));
         let ones = (0..LOG).fold(1, |ones, log| beside(ones, 1 << log));
-        // Tags, and the same again so far above that the second half of them lies where it belongs. No two of them meet.
+        // Tags, and the same again so far above that the second half of them lies where it belongs. Of four no two meet.
         let apart = |count: u32| 1 | 1 << (step.wrapping_sub(width).wrapping_mul(count) & 63);
         let run = run_of(shape);
         let (run, odd) = match odd {
@@ -200,11 +201,11 @@ impl<const LOG: u32> Spread<LOG> {
             width,
             dense: many(1 << LOG),
             fours: beside(many(4), 4),
-            halves: (
+            pairs: (
                 apart(2),
                 if LOG == 3 { beside(beside(many(2), 2), 4) } else { beside(many(2), 2) },
             ),
-            tags: (apart(1), ones.wrapping_mul(many(1))),
+            each: (apart(1), ones.wrapping_mul(many(1))),
             run,
             odd,
             bits: step << LOG,
@@ -216,16 +217,16 @@ impl<const LOG: u32> Spread<LOG> {
     fn cells(&self, tags: u64) -> u64 {
         let mut tags = tags & self.dense;
         if LOG == 3 {
-            // Four of them are too many not to meet.
+            // Eight would meet.
             let apart = u8::BITS.wrapping_sub(self.width);
             tags = (tags | tags << (apart << 2)) & self.fours;
-            tags = (tags | tags << (apart << 1)) & self.halves.1;
-            tags = (tags | tags << apart) & self.tags.1;
+            tags = (tags | tags << (apart << 1)) & self.pairs.1;
+            tags = (tags | tags << apart) & self.each.1;
         } else {
             if LOG == 2 {
-                tags = tags.wrapping_mul(self.halves.0) & self.halves.1;
+                tags = tags.wrapping_mul(self.pairs.0) & self.pairs.1;
             }
-            tags = tags.wrapping_mul(self.tags.0) & self.tags.1;
+            tags = tags.wrapping_mul(self.each.0) & self.each.1;
         }
         tags.wrapping_mul(self.run) | self.odd
     }

@@ -19,8 +19,7 @@ pub(super) use survey::survey;
 
 const ODD_EVEN: u8 = 0x40;
 const SAME_ZEROES: u8 = 0x20;
-/// Shapes of cells in one block, as an encoder has them. Twice as many save four tenths of a byte a page, and take a tenth more time to
-/// find.
+/// The most shapes of cells in one block that are looked for. Twice as many save half a byte a page, and take an eighth more time.
 const SHAPES: usize = 4;
 /// The most shapes of cells in one block that a decoder takes.
 const SHAPES_MAX: usize = 8;
