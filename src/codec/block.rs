@@ -163,8 +163,8 @@ impl Block {
     ) -> bool {
         self.alternate = ALTERNATE;
         let mut index = base;
-        // Before the block is another tag, so that its first granule begins a run; and of those that alternate, zero.
-        let mut before = if ALTERNATE { 0 } else { !source.word(base) << 60 };
+        // What comes before the block does not matter: its first granule begins a run anyway.
+        let mut before = 0u64;
         let mut tagged_before = 0u64;
         let quarters = self.words.chunks_exact_mut(WORDS_OF_QUARTER);
         for (words, quarter) in quarters.zip(0usize..) {
