@@ -124,7 +124,7 @@ impl Block {
         self.find_runs();
     }
 
-    /// Of what the words were found to be: where runs begin, how many they are, and how far apart, if that is always as far.
+    /// Finds where runs begin, from what [`scan`](Self::scan) found; how many they are; and the period, if there is one.
     #[inline(never)]
     fn find_runs(&mut self) {
         if self.alternate {
@@ -153,7 +153,7 @@ impl Block {
         self.period = if is_grid { period as u8 } else { 0 };
     }
 
-    /// Reads the words, each once, and finds, of a block that `ALTERNATE`s, the granules with a tag; of others those that
+    /// Reads the words, each once, and finds, in place of the starts, of a block that `ALTERNATE`s, the granules with a tag; of others those that
     /// begin a run. False where it ought to alternate and does not.
     #[inline(never)]
     fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
@@ -255,7 +255,7 @@ impl Block {
     // What stands before the tags and the tags one after the other, and a second function that does
     // nothing but call: a kernel's stack is small.
     #[inline(always)]
-    pub(super) fn encode(&mut self, layout: &Layout, out: &mut [u8]) -> usize {
+    pub(super) fn encode(&self, layout: &Layout, out: &mut [u8]) -> usize {
         let head = match layout.format() {
             Format::List => runs::write_list(self, out),
             Format::Bitmap => runs::write_bitmap(self, layout, out),

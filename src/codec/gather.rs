@@ -20,9 +20,11 @@ struct Taken {
     len: usize,
 }
 
-// What is written over has been read: of runs that alternate, tag `k` is at granule `2 * k` or behind it, and put down, together
-// with fifteen before it, in a word that is not behind that granule's; of others at granule `k` or behind it, and put down densely
-// at first.
+// What is written over has been read. Tag `k` of runs that alternate, or of cells of two granules or more, is at granule `2 * k` or
+// behind it, but for one where the first cell is cut. Those that are put down with the last of sixteen, tag `16 * m + 15`, go to words
+// `2 * m` and `2 * m + 1`; tag `16 * m + 16` is at granule `32 * m + 32` or behind it, in word `2 * m + 2`; after a cut cell it may be the
+// granule before, in word `2 * m + 1`, of which nothing is written but where runs alternate, and its bytes have been read before. Of other
+// runs that touch tag `k` is at granule `k` or behind it, and put down densely at first.
 impl Block {
     /// Takes out the tags of a block whose cells are all as long as one another.
     #[inline(always)]
@@ -51,7 +53,7 @@ impl Block {
             }
         }
         set_word(&mut self.words, taken.len / NIBBLES, last_of(taken.held, taken.len));
-        for index in (0..BLOCK_WORDS / 2).rev() {
+        for index in (0..=BLOCK_WORDS / 2).rev() {
             let tags = word(&self.words, index);
             set_sixteen(&mut self.words, Tags, index, tags);
         }
@@ -157,10 +159,11 @@ impl Block {
 
 /// Two to the power of `LOG` tags that are taken out at once, of eight bytes.
 struct Group<const LOG: u32> {
-    /// The bits of the first byte before the first of them; and all of them.
+    /// Bits of the first byte that come before the first of them.
     odd: u32,
+    /// The bits that are theirs.
     those: u64,
-    /// What brings them together.
+    /// What brings them together, if they are no eight.
     factor: u64,
     /// From one group to the next.
     bytes: isize,

@@ -20,12 +20,13 @@ pub(super) struct Layout {
     /// Granules of the first cell before the block.
     pub(super) skip: u8,
     pub(super) shapes: Shapes,
-    /// Cells; 0 where there are none. With more than one shape the numbers of theirs are behind the block's tags.
+    /// Cells; 0 where there are none. With more than one shape the numbers of theirs are among the block's
+    /// words ([`super::nibbles`]).
     pub(super) cells: u8,
 }
 
 /// Bytes that a block of more than one run takes in each format that has runs; `None` where the format
-/// cannot say its tags, or has not been looked at since raw is shorter.
+/// cannot say its tags, or has not been looked at: raw is shorter, or another nearly as short.
 #[derive(Clone, Copy)]
 pub(super) struct Costs {
     pub(super) list: Option<usize>,
@@ -56,7 +57,7 @@ impl Layout {
         self.len.into()
     }
 
-    /// Goes through a block and chooses a format: the shortest, but for cells of several shapes where runs touch.
+    /// Goes through a block and chooses a format: the shortest of those that are looked at.
     // In two, one after the other: what one has on the stack the other does not need.
     #[inline(always)]
     pub(super) fn choose(&mut self, block: &mut Block) {

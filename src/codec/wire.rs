@@ -152,7 +152,7 @@ pub fn decode<P: PageSize>(buf: &[u8], sink: &mut (impl TagSink + ?Sized)) -> Re
     len.checked_add(1).ok_or(Error::Invalid)
 }
 
-/// Once for finding out, and once for writing: one piece of code for both.
+/// Of more than one block, once for finding out, and once for writing: one piece of code for both.
 #[inline(never)]
 fn decode_blocks<P: PageSize>(
     bytes: &[u8],

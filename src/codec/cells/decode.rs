@@ -191,7 +191,8 @@ impl<const LOG: u32> Spread<LOG> {
         let run = run_of(shape);
         let (run, odd) = match odd {
             None => (run, 0),
-            // Every other cell has the lowest bit, from the first or from the second on.
+            // Every other cell has the lowest bit, from the first or from the second on. What comes behind the last cell goes round
+            // to bits that are no cell's lowest, and are not kept.
             Some(parity) => {
                 let first = ones & beside(beside(0xf, 2), 4);
                 (run << 1, (if parity == 0 { ones ^ first } else { first }).wrapping_mul(run))

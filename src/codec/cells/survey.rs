@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Takes the tags of a block out of its words, and looks for its cells, and their shapes. There are none in [`Layout::cells`] where
-/// there would be too many shapes, and where other formats are shorter anyway. Runs that touch are cells of one shape, or none.
+/// there would be too many shapes, nor where a few runs touch: a list is hardly longer. Runs that touch are cells of one shape, or none.
 // One after the other: what one has on the stack the next does not need.
 #[inline(always)]
 pub(in crate::codec) fn survey(block: &mut Block, layout: &mut Layout) {
@@ -41,6 +41,8 @@ fn survey_grid(block: &Block, layout: &mut Layout) {
     let mut cells = Cells::new(block);
     let (Some(first), Some(cell)) = (cells.next(), cells.next()) else { return };
     layout.shapes = Shapes::of_one(cell.shape());
+    // None, where more of the first cell lies before the block than can be said: a block of two cells and parts of others, for
+    // which a list does.
     if let Some((_, skip)) = layout.shapes.find_first(first) {
         layout.skip = skip;
         // The last, too, whatever the block's end cut off.

@@ -38,6 +38,26 @@ fn codec_a_block_has_the_same_bytes_whatever_stands_before_it() {
     assert!(multiples > 0, "tags that end a word");
 }
 
+/// Of cells that fill words of numbers, and one more behind them without a run: no tag of the page is in its place.
+#[test]
+fn codec_a_cell_without_a_run_has_tag_0() {
+    for cells in [16, 32, 48] {
+        let mut granules = Vec::new();
+        for cell in 0..cells {
+            granules.push(0);
+            granules.resize(granules.len() + 2 + cell % 3, (cell * 7 % 15 + 1) as u8);
+        }
+        assert!(granules.len() < 250);
+        let bytes = block_bytes(&page::<Page4K>(|i| granules.get(i).copied().unwrap_or(0)));
+        // Four shapes, the last that of the zeroes: two bits of a number, four of a tag.
+        let head = 10;
+        assert_eq!((bytes[0], bytes.len()), (0x83, head + (6 * (cells + 1)).div_ceil(8)));
+        let last = 6 * cells + 2;
+        let bit = |at: usize| bytes[head + at / 8] >> (at % 8) & 1;
+        assert_eq!((last..last + 4).map(bit).max(), Some(0), "{cells}");
+    }
+}
+
 #[test]
 fn codec_any_bytes_decode_safely_or_are_refused_untouched() {
     let mut random = Random(7);
