@@ -131,15 +131,14 @@ impl Block {
     /// Takes out the tags of cells of one length, each by itself, the first at granule `at`.
     #[inline(never)]
     fn take_each(&mut self, mut at: isize) {
-        let mut first = if at < 0 { word(&self.words, 0) & 15 } else { 0 };
         let period = self.period() as isize;
         for index in 0..=self.len() / NIBBLES {
             let mut sixteen = 0u64;
             for _ in 0..NIBBLES {
-                let word = word(&self.words, (at >> 4) as usize);
-                let tag = word >> (at.wrapping_mul(4) & 63) | first;
-                first = 0;
-                sixteen = sixteen >> 4 | tag << 60;
+                // What of the first cell lies before the block has the tag of its first granule.
+                let granule = at.max(0) as usize;
+                let word = word(&self.words, granule / GRANULES_PER_WORD % BLOCK_WORDS);
+                sixteen = sixteen >> 4 | word >> (granule.wrapping_mul(4) & 63) << 60;
                 at = at.wrapping_add(period);
             }
             set_sixteen(&mut self.words, Tags, index, sixteen);
