@@ -11,7 +11,7 @@ pub(super) fn pattern(tag: u64) -> u64 {
 
 /// The words of a block, and one behind them.
 // As bytes: eight can be put down anywhere.
-pub(super) type Words = [[u8; size_of::<u64>()]; BLOCK_WORDS + 1];
+type Words = [[u8; size_of::<u64>()]; BLOCK_WORDS + 1];
 
 /// A block: changes of the tag, put down in any order and without a branch; or its words as they are.
 // Of no sink: there is one of every decoder, whatever the tags go to. The words come first, and are aligned: otherwise some lie in two
