@@ -153,8 +153,8 @@ impl Block {
         self.period = if is_grid { period as u8 } else { 0 };
     }
 
-    /// Reads the words, each once, and finds, in place of the starts, of a block that `ALTERNATE`s, the granules with a tag; of others those that
-    /// begin a run. False where it ought to alternate and does not.
+    /// Reads the words, each once, and finds, in place of the starts, the granules with a tag where runs `ALTERNATE`, and those
+    /// that begin a run where they do not. False where they ought to alternate and do not.
     #[inline(never)]
     fn scan<S: TagSource + ?Sized, const ALTERNATE: bool>(
         &mut self,

@@ -5,7 +5,7 @@ use core::num::NonZero;
 use super::{
     super::{
         ALL_GRANULES,
-        bits::{LANES, bits_at, bytes_to, numbers_at},
+        bits::{LANES, bits_at, bytes_to, numbers_at, put},
         block::{BLOCK_BYTES, GRANULES},
         canvas::{Canvas, pattern},
         nibbles::NIBBLES,
@@ -269,17 +269,12 @@ fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usiz
     let (head, shape) = read_equal(bytes)?;
     let spread = Spread::<LOG>::new(shape, head.odd());
     let canvas = canvas.words().as_flattened_mut();
-    let mut put = |byte: usize, cells: u64| {
-        if let Some(place) = canvas.get_mut(byte..).and_then(<[u8]>::first_chunk_mut) {
-            *place = cells.to_le_bytes();
-        }
-    };
     let mut at = head.cell_at(0);
     let mut tags = bits_at(bytes, at);
     let mut cells = spread.cells(tags);
     // What of the first cell lies before the block goes nowhere.
     let before = (head.skip() as u32).wrapping_mul(4);
-    put(0, cells >> (before & 63));
+    put(canvas, 0, cells >> (before & 63));
     // The others begin in the middle of a byte, all of them, or none.
     let begin = spread.bits.wrapping_sub(before);
     let (odd, mut byte) = (begin & 4, (begin >> 3) as usize);
@@ -295,7 +290,7 @@ fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usiz
         // In two steps: it may be all of a word that is not in that byte.
         let in_byte = cells >> 1 >> (spread.bits.wrapping_sub(1).wrapping_sub(odd) & 63);
         cells = spread.cells(tags);
-        put(byte, cells << odd | in_byte);
+        put(canvas, byte, cells << odd | in_byte);
         byte = byte.wrapping_add((spread.bits >> 3) as usize);
     }
     end_of_equal(bytes)
@@ -383,9 +378,10 @@ mod tests {
     use std::{vec, vec::Vec};
 
     use super::*;
+    use crate::codec::block::BLOCK_WORDS;
 
     /// Cells of one shape one after the other, granule by granule.
-    fn slowly(zeroes: usize, others: usize, skip: usize, tags: &[u64]) -> [u64; 16] {
+    fn slowly(zeroes: usize, others: usize, skip: usize, tags: &[u64]) -> [u64; BLOCK_WORDS] {
         let cell = |tag: &u64| [vec![0; zeroes], vec![*tag; others]].concat();
         let granules: Vec<u64> = tags.iter().flat_map(cell).skip(skip).take(GRANULES).collect();
         core::array::from_fn(|word| {
@@ -417,7 +413,7 @@ mod tests {
                 bytes[3] = (len - zeroes - 1) as u8;
                 let mut canvas = Canvas::new();
                 let used = decode(&mut canvas, &bytes).unwrap();
-                let mut words = [!0; 16];
+                let mut words = [!0; BLOCK_WORDS];
                 canvas.write(&mut words, 0, 0);
                 assert_eq!(
                     words,
