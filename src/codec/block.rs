@@ -86,6 +86,8 @@ pub(super) struct Block {
     pub(super) words: Words,
     /// How many starts there are.
     boundaries: u16,
+    /// Where the first run with a tag begins, if there is a period.
+    first_tag: i16,
     /// Granules of each cell; 0 where they differ, or there are not two.
     period: u8,
     /// Every other run is of tag 0, and has none of the tags.
@@ -101,6 +103,7 @@ impl Block {
             starts: Starts::new(),
             words: [[0; size_of::<u64>()]; BLOCK_WORDS + 1],
             boundaries: 0,
+            first_tag: 0,
             period: 0,
             alternate: true,
             zero_first: true,
@@ -141,16 +144,14 @@ impl Block {
         // Each cell ends where one without a tag begins, or where runs touch.
         let mut cursor = self.starts.cursor();
         let mut next = || cursor.next(&self.starts);
-        if self.alternate && self.zero_first {
-            next();
-        }
+        let zero_first = self.alternate && self.zero_first;
+        let first = if zero_first { next() } else { 0 };
         let end = next();
-        if self.alternate {
-            next();
-        }
+        let second = if self.alternate { next() } else { end };
         let period = next().wrapping_sub(end);
         let is_grid = period.wrapping_add(end) < GRANULES && self.starts.are_periodic(period);
         self.period = if is_grid { period as u8 } else { 0 };
+        self.first_tag = if zero_first { first } else { second.wrapping_sub(period) } as i16;
     }
 
     /// Reads the words, each once, and finds, in place of the starts, the granules with a tag where runs `ALTERNATE`, and those
@@ -221,16 +222,8 @@ impl Block {
     }
 
     /// Where there is a period: the granule where the first run with a tag begins, which may lie before the block.
-    #[inline(never)]
     pub(super) fn first_tag(&self) -> isize {
-        let mut cursor = self.starts.cursor();
-        let first = cursor.next(&self.starts);
-        if self.alternate && self.zero_first {
-            return first as isize;
-        }
-        // Where the second one does.
-        let second = if self.alternate { cursor.next(&self.starts) } else { first };
-        second.wrapping_sub(self.period()) as isize
+        self.first_tag.into()
     }
 
     /// Where the tag changes in a quarter, a bit each; of one that is not 0 before the block, too.
