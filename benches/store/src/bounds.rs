@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    pace::Sample,
     pages::{Random, Tags},
     time::each,
 };
@@ -48,7 +49,7 @@ fn branch(one: bool) {
 }
 
 /// What a call does alone, and its nanoseconds.
-pub(crate) fn round(calls: u64) -> [(&'static str, f64); 5] {
+pub(crate) fn round(calls: u64) -> [(&'static str, Sample); 5] {
     let words = [const { AtomicUsize::new(0) }; 64];
     let mut tags = [0; 16];
     let mut random = Random(3);

@@ -4,10 +4,10 @@ use std::hint::black_box;
 
 use mteswap::codec::inspect::{self, Kept};
 
-use crate::{pages::Tags, time::each};
+use crate::{pace::Sample, pages::Tags, time::each};
 
 /// The pages one after the other, as often as it takes for so many calls: nanoseconds a page, ours and a copy's.
-pub(crate) fn round(pages: &[Tags], calls: u64) -> [(&'static str, f64, f64); 2] {
+pub(crate) fn round(pages: &[Tags], calls: u64) -> [(&'static str, [Sample; 2]); 2] {
     let again = calls.div_ceil(pages.len() as u64);
     let mut kept = vec![(Kept::Raw, [0; 128]); pages.len()];
     let mut tags = [0; 16];
@@ -29,10 +29,10 @@ pub(crate) fn round(pages: &[Tags], calls: u64) -> [(&'static str, f64, f64); 2]
         tags = *copy;
         black_box(&mut tags);
     });
-    [("encode", encode, save), ("decode", decode, restore)]
+    [("encode", [encode, save]), ("decode", [decode, restore])]
 }
 
-fn passes<T>(again: u64, of: &mut [T], mut call: impl FnMut(usize, &mut T)) -> f64 {
+fn passes<T>(again: u64, of: &mut [T], mut call: impl FnMut(usize, &mut T)) -> Sample {
     let len = of.len() as u64;
     each((0..again).flat_map(|_| 0..len), |page| call(page as usize, &mut of[page as usize]))
 }

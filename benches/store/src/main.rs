@@ -1,12 +1,14 @@
 //! Measures the tag store beside Linux's xarray and other stores in one process.
 //!
 //! Prints tab-separated samples and nothing else; `cargo xtask bench` builds this, runs it
-//! and makes tables of what it prints.
+//! and makes tables of what it prints. For a store `x` there is an `x, pace` of each sample that is a time: nanoseconds
+//! a step of arithmetic that fills a core, which tells whether the core was ours alone.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
+    pace::{Rounds, Sample},
     pages::Class,
     progress::Progress,
     stores::{Art, Dash, Hash, Kernel, Ours, Papaya, Scc, Store, Tree},
@@ -16,6 +18,7 @@ use crate::{
 mod bounds;
 mod codec;
 mod count;
+mod pace;
 mod pages;
 mod progress;
 mod stores;
@@ -81,17 +84,18 @@ fn main() -> Result<()> {
                 let pages = class.pages()?;
                 for depth in depths {
                     let plan = Plan::new(&pages, class.share(entries), depth.swap_type());
-                    let print = |store, samples| print_time(name(depth), class, store, samples);
-                    for round in 0..rounds {
+                    let mut rounds = Rounds::new(rounds);
+                    while let Some((round, wanted)) = rounds.next() {
                         // Each goes first in every other round.
-                        if round % 2 == 0 {
-                            print(Ours::NAME, time::round(&ours, &plan));
+                        let first = (round % 2 == 0).then(|| time::round(&ours, &plan));
+                        let kernel = time::round(&Kernel, &plan);
+                        let ours = first.unwrap_or_else(|| time::round(&ours, &plan));
+                        for ((row, ours), (_, kernel)) in ours.iter().zip(&kernel) {
+                            rounds.note(row, [*ours, *kernel]);
                         }
-                        print(Kernel::NAME, time::round(&Kernel, &plan));
-                        if round % 2 == 1 {
-                            print(Ours::NAME, time::round(&ours, &plan));
-                        }
-                        progress.step(&format!("{}, {class}", name(depth)));
+                        print_time(&name(depth), class, Ours::NAME, ours);
+                        print_time(&name(depth), class, Kernel::NAME, kernel);
+                        progress.round(wanted, &format!("{}, {class}", name(depth)));
                     }
                 }
             }
@@ -117,10 +121,11 @@ fn main() -> Result<()> {
             for class in classes {
                 let pages = class.pages()?;
                 let plan = Plan::new(&pages, entries, Depth::Deep.swap_type());
-                for _ in 0..rounds {
-                    threads(&ours, class, &plan);
-                    threads(&Kernel, class, &plan);
-                    progress.step(&class.to_string());
+                let mut rounds = Rounds::new(rounds);
+                while let Some((_, wanted)) = rounds.next() {
+                    threads(&ours, class, &plan, &mut rounds);
+                    threads(&Kernel, class, &plan, &mut rounds);
+                    progress.round(wanted, &class.to_string());
                 }
             }
         }
@@ -142,23 +147,28 @@ fn main() -> Result<()> {
         }
         What::Bounds => {
             let mut progress = Progress::new(rounds as usize);
-            for _ in 0..rounds {
+            let mut rounds = Rounds::new(rounds);
+            while let Some((_, wanted)) = rounds.next() {
                 for (what, ns) in bounds::round(entries.into()) {
-                    println!("bounds\t{what}\tmachine\t{ns:.3}");
+                    rounds.note(what, [ns]);
+                    print(&format!("bounds\t{what}"), "machine", ns);
                 }
-                progress.step("calls that do one thing");
+                progress.round(wanted, "calls that do one thing");
             }
         }
         What::Codec => {
             let mut progress = Progress::new(classes.len() * rounds as usize);
             for class in &classes {
                 let pages = class.pages()?;
-                for _ in 0..rounds {
-                    for (what, ours, copy) in codec::round(&pages, class.share(entries).into()) {
-                        println!("codec\t{class}\t{what}\t{}\t{ours:.3}", Ours::NAME);
-                        println!("codec\t{class}\t{what}\t{}\t{copy:.3}", Kernel::NAME);
+                let mut rounds = Rounds::new(rounds);
+                while let Some((_, wanted)) = rounds.next() {
+                    for (what, samples) in codec::round(&pages, class.share(entries).into()) {
+                        rounds.note(what, samples);
+                        for (store, sample) in [Ours::NAME, Kernel::NAME].into_iter().zip(samples) {
+                            print(&format!("codec\t{class}\t{what}"), store, sample);
+                        }
                     }
-                    progress.step(&class.to_string());
+                    progress.round(wanted, &class.to_string());
                 }
             }
         }
@@ -182,9 +192,14 @@ fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn print_time(depth: impl AsRef<str>, class: &Class, store: &str, samples: Vec<(&str, f64)>) {
+fn print(row: &str, store: &str, sample: Sample) {
+    println!("{row}\t{store}\t{:.3}", sample.value);
+    println!("{row}\t{store}, pace\t{:.3}", sample.pace);
+}
+
+fn print_time(depth: &str, class: &Class, store: &str, samples: Vec<(&str, Sample)>) {
     for (operation, ns) in samples {
-        println!("time\t{}\t{class}\t{operation}\t{store}\t{ns:.3}", depth.as_ref());
+        print(&format!("time\t{depth}\t{class}\t{operation}"), store, ns);
     }
 }
 
@@ -195,11 +210,11 @@ fn peer<S: Store>(store: &S, plan: &Plan<'_>, progress: &mut Progress) {
 
 fn grown<S: Store>(store: &S, plan: &Plan<'_>) {
     for (operation, ns) in time::growth(store, plan) {
-        println!("growth\t{}\t{operation}\t{}\t{ns:.3}", plan.entries, S::NAME);
+        print(&format!("growth\t{}\t{operation}", plan.entries), S::NAME, ns);
     }
 }
 
-fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>) {
+fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>, rounds: &mut Rounds) {
     let places = [
         ("one thread", 1, Place::SameType),
         ("own types", 2, Place::OwnTypes),
@@ -208,8 +223,10 @@ fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>) {
     ];
     for (name, threads, place) in places {
         for (operation, Speed { calls, share }) in time::parallel(store, plan, threads, place) {
-            let row = format!("threads\t{class}\t{name}\t{operation}\t{}", S::NAME);
-            println!("{row}\t{calls:.3}\n{row}, share\t{share:.3}");
+            let row = format!("threads\t{class}\t{name}\t{operation}");
+            rounds.note(&format!("{row}\t{}", S::NAME), [calls]);
+            print(&row, S::NAME, calls);
+            println!("{row}\t{}, share\t{share:.3}", S::NAME);
         }
     }
 }

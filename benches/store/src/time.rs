@@ -11,6 +11,7 @@ use rustix::{
 };
 
 use crate::{
+    pace::{Sample, pace},
     pages::{Random, Tags},
     stores::{Store, first_of, set_processor},
 };
@@ -55,12 +56,12 @@ impl<'a> Plan<'a> {
 
 /// One round of every operation on one store, empty before and after: what was done and
 /// its nanoseconds a call.
-pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, f64)> {
+pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, Sample)> {
     let base = first_of(plan.ty);
     let beyond = base + plan.entries;
     let mut tags = [0; 16];
     let mut results = Vec::new();
-    let mut note = |what, ns| results.push((what, ns));
+    let mut note = |what, sample| results.push((what, sample));
 
     note("save, sequential", each(plan.sequential(), |i| store.save(base + i, plan.page(i))));
     note("restore, sequential", each(plan.sequential(), |i| restore(store, base + i, &mut tags)));
@@ -96,7 +97,7 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     ] {
         let folios = || (0..plan.entries / nr as u64).map(|folio| folio * nr as u64);
         let page = |first| move |i| plan.page(first + i);
-        let mut a_page = |what, ns| note(what, ns / nr as f64);
+        let mut a_page = |what, sample: Sample| note(what, sample.with(|ns| ns / nr as f64));
         a_page(save, each(folios(), |first| store.save_range(base + first, nr, page(first))));
         let mut tags = vec![[0; 16]; nr];
         a_page(
@@ -110,10 +111,17 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     }
 
     plan.sequential().for_each(|i| store.save(base + i, plan.page(i)));
-    let start = cpu_time();
-    store.invalidate_area(plan.ty);
-    note("area, an entry", (cpu_time() - start) / plan.entries as f64);
+    note("area, an entry", area(store, plan));
     results
+}
+
+/// Nanoseconds an entry to drop them all.
+fn area<S: Store>(store: &S, plan: &Plan<'_>) -> Sample {
+    Sample::of(|| {
+        let start = cpu_time();
+        store.invalidate_area(plan.ty);
+        (cpu_time() - start) / plan.entries as f64
+    })
 }
 
 #[inline(always)]
@@ -123,24 +131,26 @@ fn restore<S: Store>(store: &S, entry: u64, tags: &mut Tags) {
 }
 
 #[inline(always)]
-pub(crate) fn each(offsets: impl Iterator<Item = u64>, mut call: impl FnMut(u64)) -> f64 {
-    let start = cpu_time();
-    let mut calls = 0_u64;
-    offsets.for_each(|offset| {
-        call(offset);
-        calls += 1;
-    });
-    (cpu_time() - start) / calls as f64
+pub(crate) fn each(offsets: impl Iterator<Item = u64>, mut call: impl FnMut(u64)) -> Sample {
+    Sample::of(|| {
+        let start = cpu_time();
+        let mut calls = 0_u64;
+        offsets.for_each(|offset| {
+            call(offset);
+            calls += 1;
+        });
+        (cpu_time() - start) / calls as f64
+    })
 }
 
 /// Nanoseconds this thread has run.
-fn cpu_time() -> f64 {
+pub(crate) fn cpu_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 /// How the costs grow: three operations in random order, and the area.
-pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, f64)> {
+pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, Sample)> {
     let base = first_of(plan.ty);
     let save = |i| store.save(base + i, plan.page(i));
     let mut tags = [0; 16];
@@ -150,9 +160,7 @@ pub(crate) fn growth<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str,
         ("invalidate", each(plan.random(), |i| store.invalidate(base + i))),
     ];
     plan.sequential().for_each(save);
-    let start = cpu_time();
-    store.invalidate_area(plan.ty);
-    results.push(("area, an entry", (cpu_time() - start) / plan.entries as f64));
+    results.push(("area, an entry", area(store, plan)));
     results
 }
 
@@ -170,7 +178,7 @@ pub(crate) enum Place {
 /// What several threads did.
 pub(crate) struct Speed {
     /// A microsecond, of all of them together.
-    pub(crate) calls: f64,
+    pub(crate) calls: Sample,
     /// The least part of its time that a thread had a processor: where it is less than 1,
     /// something else had it, or the thread slept.
     pub(crate) share: f64,
@@ -217,12 +225,16 @@ pub(crate) fn parallel<S: Store>(
                 own_processor(thread);
                 set_processor(thread);
                 let mut tags = [0; 16];
+                // While the others take theirs: two hyperthreads of one core would show, too.
+                barrier.wait();
+                let before = pace();
                 barrier.wait();
                 let (start, ran) = (Instant::now(), cpu_time());
                 for i in (0..nr).map(|i| first + i * step) {
                     call(store, first_of(ty) + i, plan.page(i), &mut tags);
                 }
-                (start, Instant::now(), cpu_time() - ran)
+                let (end, ran) = (Instant::now(), cpu_time() - ran);
+                (start, end, ran, before.max(pace()))
             };
             let spans: Vec<_> = thread::scope(|scope| {
                 let handles: Vec<_> = (0..threads)
@@ -235,10 +247,11 @@ pub(crate) fn parallel<S: Store>(
             });
             let start = spans.iter().map(|span| span.0).min().expect("a thread");
             let end = spans.iter().map(|span| span.1).max().expect("a thread");
-            let calls = (nr * u64::from(threads)) as f64 * 1e3 / (end - start).as_nanos() as f64;
+            let value = (nr * u64::from(threads)) as f64 * 1e3 / (end - start).as_nanos() as f64;
+            let pace = spans.iter().map(|span| span.3).fold(0.0, f64::max);
             let shares =
-                spans.iter().map(|(start, end, ran)| ran / (*end - *start).as_nanos() as f64);
-            (what, Speed { calls, share: shares.fold(1.0, f64::min) })
+                spans.iter().map(|(start, end, ran, _)| ran / (*end - *start).as_nanos() as f64);
+            (what, Speed { calls: Sample { value, pace }, share: shares.fold(1.0, f64::min) })
         })
         .collect()
 }

@@ -69,7 +69,7 @@ impl Load {
 /// um, depth, class, operation, store, nanoseconds a call.
 pub(super) fn um(cache: &Cache, source: &Source, quick: bool) -> Result<String> {
     let load =
-        if quick { Load { entries: 4096, rounds: 3 } } else { Load { entries: 65536, rounds: 11 } };
+        if quick { Load { entries: 4096, rounds: 3 } } else { Load { entries: 65536, rounds: 21 } };
     let tree = Overlay::library("kunit")?.lay(cache, source)?;
     let kernel = Run { cache, source, filter: None }.um_kernel(&tree, "um-bench", None)?;
     let mut exec = kunit_py(&kernel, "exec");
@@ -149,15 +149,20 @@ fn samples(kind: &str, console: &str, load: Load) -> Result<String> {
         "of {} cases: {counts}",
         CLASSES.len()
     );
-    let mut text = String::new();
+    let (mut text, mut paces) = (String::new(), String::new());
     for line in console.lines().filter_map(|line| Some(line.split_once(MARK)?.1)) {
         let fields: Vec<_> = line.trim_end().split('\t').collect();
-        let [_, depth, class, operation, store, ticks, calls] = fields[..] else {
+        let [_, depth, class, operation, store, ticks, calls, pace] = fields[..] else {
             anyhow::bail!("no sample: {line}");
         };
-        let (ticks, calls): (f64, f64) = (ticks.parse()?, calls.parse()?);
+        let (ticks, calls, pace): (f64, f64, f64) = (ticks.parse()?, calls.parse()?, pace.parse()?);
         ensure!(calls == f64::from(load.entries), "{calls} calls of {}", load.entries);
-        writeln!(text, "{kind}\t{depth}\t{class}\t{operation}\t{store}\t{:.3}", ticks / calls)?;
+        let row = format!("{kind}\t{depth}\t{class}\t{operation}\t{store}");
+        writeln!(text, "{row}\t{:.3}", ticks / calls)?;
+        // Where instructions are counted, there is none.
+        if pace > 0.0 {
+            writeln!(paces, "{row}, pace\t{:.3}", pace / 1000.0)?;
+        }
     }
     let lines: Vec<_> = text.lines().collect();
     for depth in DEPTHS {
@@ -174,7 +179,9 @@ fn samples(kind: &str, console: &str, load: Load) -> Result<String> {
     }
     let rows = DEPTHS.len() * CLASSES.len() * OPERATIONS.len() * 2 * load.rounds as usize;
     ensure!(lines.len() == rows, "{} samples of {rows}", lines.len());
-    Ok(text)
+    let nr = paces.lines().count();
+    ensure!(nr == rows || nr == 0, "{nr} paces of {rows} samples");
+    Ok(text + &paces)
 }
 
 #[cfg(test)]
@@ -183,7 +190,7 @@ mod tests {
 
     const LOAD: Load = Load { entries: 100, rounds: 2 };
 
-    fn console(without: usize) -> String {
+    fn console(without: usize, pace: u32) -> String {
         let mut text = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: mteswap_bench\n\
                         \x20   1..4\n"
             .to_owned();
@@ -195,7 +202,7 @@ mod tests {
                         number += 1;
                         if number != without {
                             text += &format!(
-                                "{MARK}{round}\t{depth}\t{class}\t{operation}\t{store}\t1050\t100\n"
+                                "{MARK}{round}\t{depth}\t{class}\t{operation}\t{store}\t1050\t100\t{pace}\n"
                             );
                         }
                     }
@@ -208,22 +215,26 @@ mod tests {
 
     #[test]
     fn every_row_is_counted() {
-        let text = samples("um", &console(0), LOAD).unwrap();
+        let text = samples("um", &console(0, 0), LOAD).unwrap();
         assert_eq!(text.lines().count(), 4 * 2 * 16 * 2 * 2);
         assert!(text.starts_with("um\tdeep\tone-tag\tsave, sequential\tours\t10.500\n"));
-        assert!(samples("um", &console(7), LOAD).is_err());
-        assert!(samples("um", &console(288), LOAD).is_err());
+        let paced = samples("um", &console(0, 650), LOAD).unwrap();
+        assert_eq!(paced.lines().count(), 2 * text.lines().count());
+        assert!(paced.contains("\num\tdeep\tone-tag\tsave, sequential\tours, pace\t0.650\n"));
+        assert!(samples("um", &console(0, 650).replacen("\t650\n", "\t0\n", 1), LOAD).is_err());
+        assert!(samples("um", &console(7, 0), LOAD).is_err());
+        assert!(samples("um", &console(288, 0), LOAD).is_err());
     }
 
     #[test]
     fn a_case_that_fails_gives_no_figures() {
-        assert!(samples("um", &console(0).replace("    ok 2", "    not ok 2"), LOAD).is_err());
+        assert!(samples("um", &console(0, 0).replace("    ok 2", "    not ok 2"), LOAD).is_err());
         assert!(samples("um", "", LOAD).is_err());
     }
 
     #[test]
     fn other_loads_than_asked_for_are_refused() {
-        assert!(samples("um", &console(0), Load { entries: 200, ..LOAD }).is_err());
-        assert!(samples("um", &console(0), Load { rounds: 3, ..LOAD }).is_err());
+        assert!(samples("um", &console(0, 0), Load { entries: 200, ..LOAD }).is_err());
+        assert!(samples("um", &console(0, 0), Load { rounds: 3, ..LOAD }).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{pictures, slower, table::Table};
+use super::{pictures, samples::cores, slower, table::Table};
 use crate::run;
 
 /// Keeps tables until all is measured: what is written is of one run that went through.
@@ -35,7 +35,10 @@ impl Report {
         samples: String,
         render: fn(&str) -> Result<Table>,
     ) -> Result<()> {
-        let table = render(&samples)?;
+        let mut table = render(&samples)?;
+        if let Some(told) = cores(&samples)? {
+            table.text += &format!("\n{told}\n");
+        }
         println!("## {name}\n\n{}", table.text);
         self.sections.push(Section { name, samples, table });
         Ok(())

@@ -1,5 +1,9 @@
 //! What the bench prints: a sample a line, tab-separated: its kind, what was measured, whose
 //! it is, and the figure.
+//!
+//! Beside a store `x` there may be an `x, pace`: how fast arithmetic that fills a core was right before and after. It is
+//! half as fast where another hyperthread has a part of the core, and then so is some of what is measured, but not all:
+//! such rounds are left out of a row that has enough others.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +26,83 @@ pub(super) fn fields(line: &str) -> Result<(Vec<&str>, &str, f64)> {
     }
 }
 
-/// Rows by what was measured, in order of appearance.
+/// Whose paces these are follows from what stands before it.
+const PACE: &str = ", pace";
+/// A core that is ours alone is no slower than this, times the best pace of all.
+const TOLERANCE: f64 = 1.2;
+/// Rounds that a row needs for the others to be left out.
+const ENOUGH: usize = 3;
+
+/// Rows by what was measured, in order of appearance, of rounds in which the cores were ours alone, or of all rounds
+/// where they hardly ever were.
 pub(super) fn rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
+    Ok(chosen(samples)?.into_iter().map(|Chosen { key, row, .. }| (key, row)).collect())
+}
+
+/// How many rows are of rounds in which the cores were ours alone; nothing where no pace is known.
+pub(super) fn cores(samples: &str) -> Result<Option<String>> {
+    let rows = chosen(samples)?;
+    if rows.iter().all(|row| row.paced == Paced::Not) {
+        return Ok(None);
+    }
+    let (all, whole) = (rows.len(), rows.iter().filter(|row| row.paced == Paced::Whole).count());
+    Ok(Some(format!(
+        "In {whole} of {all} rows the rounds are those in which no other hyperthread had a part of the core{}.",
+        if whole == all { "" } else { "; in the others these were too few, and all rounds count" }
+    )))
+}
+
+/// Which rounds a row has.
+#[derive(PartialEq, Eq)]
+enum Paced {
+    /// All: there is no pace.
+    Not,
+    /// Those of whole cores.
+    Whole,
+    /// All: too few were of whole cores.
+    All,
+}
+
+struct Chosen {
+    key: Vec<String>,
+    row: Row,
+    paced: Paced,
+}
+
+fn chosen(samples: &str) -> Result<Vec<Chosen>> {
+    let rows = all_rows(samples)?;
+    let paces = rows.iter().flat_map(|(_, row)| row.iter()).filter(|(of, _)| of.ends_with(PACE));
+    let best = paces.flat_map(|(_, paces)| paces).copied().fold(f64::INFINITY, f64::min);
+    Ok(rows
+        .into_iter()
+        .map(|(key, mut row)| {
+            let mut paces = row.clone();
+            paces.retain(|of, _| of.ends_with(PACE));
+            row.retain(|of, _| !of.ends_with(PACE));
+            let rounds = row.values().map(Vec::len).max().unwrap_or(0);
+            let is_whole = |round: usize| {
+                let mut paces = paces.values().map(|paces| paces.get(round));
+                paces.all(|pace| pace.is_some_and(|pace| *pace <= best * TOLERANCE))
+            };
+            let whole: Vec<_> = (0..rounds).map(is_whole).collect();
+            let paced = match whole.iter().filter(|whole| **whole).count() {
+                _ if paces.is_empty() => Paced::Not,
+                ENOUGH.. => Paced::Whole,
+                _ => Paced::All,
+            };
+            if paced == Paced::Whole {
+                for values in row.values_mut() {
+                    let mut whole = whole.iter();
+                    values.retain(|_| whole.next() == Some(&true));
+                }
+            }
+            Chosen { key, row, paced }
+        })
+        .collect())
+}
+
+/// Rows by what was measured, in order of appearance.
+fn all_rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
     let mut rows: Vec<(Vec<String>, Row)> = Vec::new();
     for line in samples.lines() {
         let (key, store, value) = fields(line)?;
@@ -80,6 +159,51 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(spread(&[3.0, 1.0, 2.0], 1), "2.0 (1.0–3.0)");
         assert_eq!(ratios(&[4.0, 9.0], &[2.0, 3.0]), [2.0, 3.0]);
+    }
+
+    /// Rounds of one row, each with its pace.
+    fn paced(rounds: &[(f64, f64)]) -> String {
+        let line = |(ns, pace): &(f64, f64)| {
+            format!(
+                "time\tdeep\tsave\tours\t{ns}\ntime\tdeep\tsave\tours, pace\t{pace}\n\
+                 time\tdeep\tsave\tkernel\t{}\ntime\tdeep\tsave\tkernel, pace\t0.6\n",
+                ns * 3.0
+            )
+        };
+        rounds.iter().map(line).collect()
+    }
+
+    #[test]
+    fn rounds_on_a_part_of_a_core_are_left_out_where_there_are_enough_others() {
+        let four = [(1.0, 0.6), (2.0, 1.2), (3.0, 0.7), (4.0, 0.71)];
+        for (samples, ours) in [(&four[..], vec![1.0, 3.0, 4.0]), (&four[..3], vec![1.0, 2.0, 3.0])]
+        {
+            let rows = rows(&paced(samples)).unwrap();
+            let [(key, row)] = &rows[..] else { panic!("{rows:?}") };
+            assert_eq!(
+                (&key[..], of(row, OURS).unwrap()),
+                (&["deep".into(), "save".into()][..], &ours[..])
+            );
+            let kernel: Vec<_> = ours.iter().map(|ns| ns * 3.0).collect();
+            assert_eq!(of(row, KERNEL).unwrap(), kernel);
+            assert_eq!(row.len(), 2, "paces are no store's");
+        }
+    }
+
+    #[test]
+    fn it_is_told_which_rounds_count() {
+        assert_eq!(cores("time\tdeep\tsave\tours\t1\n").unwrap(), None);
+        let told = |rounds: &[(f64, f64)]| cores(&paced(rounds)).unwrap().unwrap();
+        let whole = told(&[(1.0, 0.6); 3]);
+        assert!(
+            whole.starts_with("In 1 of 1 rows") && whole.ends_with("part of the core."),
+            "{whole}"
+        );
+        let part = told(&[(1.0, 0.6), (1.0, 0.6), (1.0, 0.8)]);
+        assert!(
+            part.starts_with("In 0 of 1 rows") && part.ends_with("all rounds count."),
+            "{part}"
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
  * mteswap.c calls them: the same keys, the same pages, in turn, in one boot.
  *
  * Each sample is a line that `cargo xtask bench --arch` reads: round, depth,
- * pages, operation, store, ticks of the clock, calls.
+ * pages, operation, store, ticks of the clock, calls, and picoseconds a step of
+ * arithmetic, right before or right after, whichever was slower.
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
@@ -61,6 +62,12 @@ static bool clock_counts(void)
 {
 	return read_sysreg(cntfrq_el0) == NSEC_PER_SEC;
 }
+
+/* Instructions are as many at any pace. */
+static u64 pace(void)
+{
+	return 0;
+}
 #else
 static u64 now(void)
 {
@@ -70,6 +77,30 @@ static u64 now(void)
 static bool clock_counts(void)
 {
 	return true;
+}
+
+#define STEPS 300000
+
+/*
+ * Six additions a step that do not wait for one another: they take twice as long where
+ * another hyperthread has a part of the core, which is not told otherwise.
+ */
+static u64 pace(void)
+{
+	unsigned long a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, step;
+	u64 ticks = now();
+
+	for (step = 0; step < STEPS; step++) {
+		a += step;
+		b += step;
+		c += step;
+		d += step;
+		e += step;
+		f += step;
+		/* Or a compiler makes one step of all. */
+		asm volatile("" : "+r" (a), "+r" (b), "+r" (c), "+r" (d), "+r" (e), "+r" (f));
+	}
+	return (now() - ticks) * 1000 / STEPS;
 }
 #endif
 
@@ -416,10 +447,11 @@ static __always_inline u64 look_after(const struct side *side, enum pass pass, u
 static __always_inline u64 play(const struct side *side, unsigned int round, unsigned int type,
 				const char *class)
 {
-	u64 wrong = 0, ticks;
+	u64 wrong = 0, before, ticks;
 	enum pass pass;
 
 	for (pass = 0; pass < NR_PASSES; pass++) {
+		before = pace();
 		ticks = now();
 		wrong += go(side, pass, type);
 		ticks = now() - ticks;
@@ -427,9 +459,9 @@ static __always_inline u64 play(const struct side *side, unsigned int round, uns
 		rcu_barrier();
 		cond_resched();
 		if (round && pass_names[pass])
-			pr_info("mteswap-bench:\t%u\t%s\t%s\t%s\t%s\t%llu\t%u\n", round,
+			pr_info("mteswap-bench:\t%u\t%s\t%s\t%s\t%s\t%llu\t%u\t%llu\n", round,
 				type ? "deep" : "shallow", class, pass_names[pass], side->name,
-				ticks, entries);
+				ticks, entries, max(before, pace()));
 		if (!round)
 			wrong += look_after(side, pass, type);
 	}
