@@ -27,7 +27,7 @@ use crate::{
     index::Word,
     pool::Reserve,
     slab::{OBJECT_MAX, Slabs, wipe},
-    tags::{ALL_GRANULES, PageSize, TAG_MASK, TagSink, TagSource},
+    tags::{PageSize, TAG_MASK, TagSink, TagSource},
 };
 
 const _: () = assert!(usize::BITS == 64, "a slot word is a pointer of 64 bits");
@@ -148,11 +148,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// A record of the tags of `source` if they are one tag, as most are: it needs no encoder.
     #[inline(always)]
     pub(crate) fn of_one_tag(source: &(impl TagSource + ?Sized)) -> Option<Record> {
-        let first = source.word(0);
-        let tag = first & TAG_MASK;
-        let one_tag = first == tag.wrapping_mul(ALL_GRANULES)
-            && (1..P::WORDS).all(|i| source.word(i) == first);
-        one_tag.then(|| inline_record(InlineCode::from_bits(tag)))
+        codec::one_tag::<P>(source).map(|tag| inline_record(InlineCode::from_bits(tag)))
     }
 
     /// A record of the tags of `source`, which are more than one mostly. `None` where it needs a payload and
@@ -178,8 +174,8 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        let mut place = None;
-        match Few::choose::<P>(source, &mut place)? {
+        let mut few = Few::new();
+        match Few::choose::<P>(source, &mut few)? {
             Short::Inline(code) => Some(inline_record(code)),
             Short::List(few) => {
                 let (payload, size) = self.slabs.alloc(host, few.list_len(), flags)?;

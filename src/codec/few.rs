@@ -6,7 +6,7 @@ use super::{
     canvas::pattern,
     inline::{self, InlineCode},
 };
-use crate::tags::{GRANULES_PER_WORD, PageSize, TagSource};
+use crate::tags::{GRANULES_PER_WORD, PageSize, TAG_MASK, TagSource};
 
 /// The most boundaries of a page of few runs: their tags fit two words. Where they touch in no order, a list of them is
 /// shorter than a bitmap. Of more of them three eighths or more of raw tags would be left, and it would take ten times
@@ -26,15 +26,16 @@ const ROOM: usize = 64;
 const _: () = assert!(HEAD + BOUNDARIES + GRANULES_PER_WORD < ROOM);
 const _: () = assert!(HEAD + BOUNDARIES + size_of::<u128>() < ROOM);
 
+/// Words that are looked at together, before the runs in them are put down.
+const LOOK: usize = 8;
+
 /// The runs of a page that has few of them.
 pub(crate) struct Few {
-    /// [`HEAD`] bytes, then the granules where the tag changes, in order, each in a byte; zeroes behind them. Of pages of more
-    /// granules, two bytes each.
+    /// [`HEAD`] bytes, the second of which says how many boundaries there are; then the granules where the tag changes, in
+    /// order, each in a byte; zeroes behind them. Of pages of more granules, two bytes each.
     bytes: [u8; ROOM],
     /// The runs' tags, a nibble each; zeroes behind them.
-    pub(super) tags: u128,
-    /// Boundaries.
-    pub(super) len: usize,
+    pub(super) tags: [u64; 2],
 }
 
 /// How a page of few runs is kept.
@@ -44,6 +45,15 @@ pub(crate) enum Short<'a> {
     List(&'a mut Few),
     /// As they are: too little would be saved.
     Raw,
+}
+
+/// The tag of a page that has no other, as most have one.
+#[inline(always)]
+pub(crate) fn one_tag<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<u64> {
+    let first = source.word(0);
+    let tag = first & TAG_MASK;
+    let all = first == pattern(tag) && (1..P::WORDS).all(|i| source.word(i) == first);
+    all.then_some(tag)
 }
 
 /// Whether a page has few runs.
@@ -60,64 +70,82 @@ enum Reach {
 impl Few {
     /// Nothing read yet.
     #[inline(always)]
-    const fn new() -> Self {
-        Self { bytes: [0; ROOM], tags: 0, len: 0 }
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; ROOM], tags: [0; 2] }
     }
 
-    /// Reads a page from word `index` on, which is `word`; those before it had the tag `tag` in each granule. Each
-    /// word is read once.
+    /// Reads a page, each word once.
+    // A branch for each word would be wrong about every second time. So first it is found, without one, by what each granule
+    // differs from the one before it, and which words have any that do.
     #[inline(always)]
-    fn read<P: PageSize>(
-        &mut self,
-        source: &(impl TagSource + ?Sized),
-        tag: u64,
-        mut index: usize,
-        mut word: u64,
-    ) -> Reach {
-        let mut fill = pattern(tag);
-        let (mut tags, mut len) = (u128::from(tag) << 124, 0usize);
+    fn read<P: PageSize>(&mut self, source: &(impl TagSource + ?Sized)) -> Reach {
+        let (mut tag, mut tags, mut len) = (0, 0u128, 0usize);
         let mut crowd = ALTERNATING;
-        let reach = loop {
-            let mut differs = word ^ fill;
-            if differs != 0 {
+        for base in (0..P::WORDS).step_by(LOOK) {
+            let mut turns = [0; LOOK];
+            let mut turning = 0u32;
+            let mut note = |place: &mut u64, differs: u64| {
+                *place = differs;
+                turning = turning.wrapping_add(turning).wrapping_add(u32::from(differs != 0));
+            };
+            let [first, others @ ..] = &mut turns;
+            let mut word = source.word(base.wrapping_add(LOOK - 1));
+            for (index, place) in others.iter_mut().enumerate().rev() {
+                let before = source.word(base.wrapping_add(index));
+                note(place, word ^ (word << 4 | before >> 60));
+                word = before;
+            }
+            if base == 0 {
+                tag = word;
+                tags = u128::from(tag) << 124;
+            }
+            note(first, word ^ (word << 4 | tag & 15));
+            while turning != 0 {
+                let index = turning.trailing_zeros() as usize % LOOK;
+                turning &= turning.wrapping_sub(1);
+                let mut differs = turns.get(index).copied().unwrap_or_default();
+                let mut granule = base.wrapping_add(index).wrapping_mul(GRANULES_PER_WORD);
                 while differs != 0 {
                     let at = differs.trailing_zeros() & 60;
-                    self.put::<P>(len, index.wrapping_mul(GRANULES_PER_WORD) | (at >> 2) as usize);
+                    differs >>= at;
+                    granule = granule.wrapping_add((at >> 2) as usize);
+                    self.put::<P>(len, granule);
                     len = len.wrapping_add(1);
-                    let rest = word >> at;
-                    tags = tags >> 4 | u128::from(rest) << 124;
-                    fill = pattern(rest & 15);
-                    differs = (word ^ fill) >> at << at;
+                    tag ^= differs;
+                    tags = tags >> 4 | u128::from(tag) << 124;
+                    differs &= !15;
                 }
                 // Four in a larger page are no more few.
                 if P::SHIFT != 12 && len > 4 {
-                    break Reach::Others;
+                    return self.finish(tags, len, Reach::Others);
                 }
                 if len > ALTERNATING {
                     if alternate(tags >> 64) {
-                        break Reach::Others;
+                        return self.finish(tags, len, Reach::Others);
                     }
                     // Of many it is known sooner than they are read.
-                    if len > crowd.wrapping_add(index.wrapping_mul(2)) {
+                    if len > crowd.wrapping_add(base.wrapping_add(index).wrapping_mul(2)) {
                         if has_more_runs(source, 0, BOUNDARIES + 1) {
-                            break Reach::More;
+                            return self.finish(tags, len, Reach::More);
                         }
                         crowd = BOUNDARIES;
                     }
                     if len > BOUNDARIES {
-                        break Reach::More;
+                        return self.finish(tags, len, Reach::More);
                     }
                 }
             }
-            index = index.wrapping_add(1);
-            if index == P::WORDS {
-                break Reach::All;
-            }
-            word = source.word(index);
-        };
+        }
+        self.finish(tags, len, Reach::All)
+    }
+
+    #[inline(always)]
+    fn finish(&mut self, tags: u128, len: usize, reach: Reach) -> Reach {
         let unused = BOUNDARIES.wrapping_sub(len).wrapping_mul(4);
-        self.tags = tags.wrapping_shr(unused as u32);
-        self.len = len;
+        let tags = tags.wrapping_shr(unused as u32);
+        self.tags = [tags as u64, (tags >> 64) as u64];
+        let [_, number, ..] = &mut self.bytes;
+        *number = len as u8;
         reach
     }
 
@@ -139,6 +167,17 @@ impl Few {
         }
     }
 
+    /// Boundaries.
+    pub(super) fn len(&self) -> usize {
+        let [_, number, ..] = self.bytes;
+        number.into()
+    }
+
+    fn tags(&self) -> u128 {
+        let [low, high] = self.tags;
+        u128::from(high) << 64 | u128::from(low)
+    }
+
     /// The first boundaries, as many as fit, a byte each; of pages of more granules than 256, two bytes.
     #[inline(always)]
     pub(super) fn starts(&self) -> u64 {
@@ -150,7 +189,7 @@ impl Few {
     /// no grid.
     fn is_irregular(&self) -> bool {
         let starts = self.bytes.get(HEAD..).unwrap_or_default();
-        let ends = starts.iter().skip(1).take(self.len.wrapping_sub(1));
+        let ends = starts.iter().skip(1).take(self.len().wrapping_sub(1));
         let mut lengths = ends.zip(starts).map(|(end, start)| end.wrapping_sub(*start));
         let first = lengths.next();
         lengths.any(|length| Some(length) != first)
@@ -158,18 +197,18 @@ impl Few {
 
     /// By how much the tag changes at each boundary, a nibble each, for the first fifteen.
     pub(super) fn deltas(&self) -> u64 {
-        let known = !(u64::MAX << (self.len.wrapping_mul(4) & 63));
-        (self.tags as u64 ^ self.tags as u64 >> 4) & known
+        let known = !(u64::MAX << (self.len().wrapping_mul(4) & 63));
+        (self.tags[0] ^ self.tags[0] >> 4) & known
     }
 
     /// The first granule has tag 0.
     pub(super) fn zero_first(&self) -> bool {
-        self.tags & 15 == 0
+        self.tags[0] & 15 == 0
     }
 
     /// Every other run is of tag 0.
     pub(super) fn alternates(&self) -> bool {
-        alternate(self.tags)
+        alternate(self.tags())
     }
 }
 
@@ -182,23 +221,15 @@ fn alternate(tags: u128) -> bool {
 impl Few {
     /// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
     /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
-    /// tag 0, or a page of several blocks. The runs come to `place`, where it takes more than a look at the first word.
+    /// tag 0, or a page of several blocks. The runs come to `few`, which has none yet.
     #[inline(always)]
     pub(crate) fn choose<'a, P: PageSize>(
         source: &(impl TagSource + ?Sized),
-        place: &'a mut Option<Self>,
+        few: &'a mut Self,
     ) -> Option<Short<'a>> {
-        let (mut index, mut word) = (0usize, source.word(0));
+        let word = source.word(0);
         let tag = word & 15;
-        // Of one tag: passed over quickly.
-        while word == pattern(tag) {
-            index = index.wrapping_add(1);
-            if index == P::WORDS {
-                return Some(Short::Inline(InlineCode::from_bits(tag)));
-            }
-            word = source.word(index);
-        }
-        if P::SHIFT == 12 && index == 0 {
+        if P::SHIFT == 12 && word != pattern(tag) {
             let starts = nonzero_granules(word ^ (word << 4 | tag));
             let tagged = nonzero_granules(word);
             let touching = starts & tagged & tagged << 4;
@@ -210,8 +241,7 @@ impl Few {
                 return None;
             }
         }
-        let few = place.insert(Self::new());
-        let reach = few.read::<P>(source, tag, index, word);
+        let reach = few.read::<P>(source);
         let all = reach == Reach::All;
         if all {
             if let Some(code) = inline::pack::<P>(few) {
@@ -219,11 +249,11 @@ impl Few {
             }
         }
         // Of more than that it has been looked at.
-        let alternates = few.len <= ALTERNATING && few.alternates();
+        let alternates = few.len() <= ALTERNATING && few.alternates();
         if P::SHIFT != 12 || reach == Reach::Others || alternates {
             return None;
         }
-        if (few.len > UNORDERED || !all) && !few.is_irregular() {
+        if (few.len() > UNORDERED || !all) && !few.is_irregular() {
             return None;
         }
         Some(if all { Short::List(few) } else { Short::Raw })
@@ -232,19 +262,19 @@ impl Few {
     /// Bytes as a list.
     pub(crate) fn list_len(&self) -> usize {
         // A nibble for each run.
-        let tags = self.len.wrapping_add(2) >> 1;
-        self.len.wrapping_add(tags).wrapping_add(HEAD)
+        let tags = self.len().wrapping_add(2) >> 1;
+        self.len().wrapping_add(tags).wrapping_add(HEAD)
     }
 
     /// Writes as much of the list as fits `out`, and zeroes behind it, so far as three bytes.
     #[inline(always)]
     pub(crate) fn write_list(&mut self, out: &mut [u8]) {
         // In one piece first, where each byte has its place: no length is looked at but once.
-        let [first, second, rest @ ..] = &mut self.bytes;
+        let (len, tags) = (self.len(), self.tags());
+        let [first, _, rest @ ..] = &mut self.bytes;
         *first = LIST;
-        *second = self.len as u8;
-        if let Some(tags) = rest.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
-            *tags = self.tags.to_le_bytes();
+        if let Some(place) = rest.get_mut(len..).and_then(<[u8]>::first_chunk_mut) {
+            *place = tags.to_le_bytes();
         }
         let len = out.len().min(ROOM);
         if let (Some(out), Some(bytes)) = (out.get_mut(..len), self.bytes.get(..len)) {

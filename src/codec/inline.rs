@@ -55,10 +55,10 @@ const fn boundaries<P: PageSize>() -> usize {
 /// The code of a page of few runs, if they are few enough.
 #[inline(always)]
 pub(super) fn pack<P: PageSize>(few: &Few) -> Option<InlineCode> {
-    if few.len <= boundaries::<P>() {
+    if few.len() <= boundaries::<P>() {
         return Some(pack_any::<P>(few));
     }
-    let mode = match (few.len, few.zero_first()) {
+    let mode = match (few.len(), few.zero_first()) {
         (5, _) => SIX_RUNS,
         (6, true) => SEVEN_RUNS,
         _ => return None,
@@ -69,7 +69,7 @@ pub(super) fn pack<P: PageSize>(few: &Few) -> Option<InlineCode> {
 /// Mode 0.
 #[inline(always)]
 fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
-    let first = few.tags as u64 & 15;
+    let first = few.tags[0] & 15;
     let (mut starts, mut deltas) = (few.starts(), few.deltas());
     if P::SHIFT == 12 {
         // Four bytes, and four nibbles, each twelve bits from the next: by pairs first.
@@ -98,7 +98,7 @@ fn pack_any<P: PageSize>(few: &Few) -> InlineCode {
 fn pack_alternating(few: &Few, mode: u64) -> InlineCode {
     let mut code = mode << MODE_SHIFT;
     // Nibbles of the tags that are not 0: every other one.
-    let mut tags = few.tags as u64;
+    let mut tags = few.tags[0];
     if few.zero_first() {
         tags >>= 4;
     } else {
@@ -106,7 +106,7 @@ fn pack_alternating(few: &Few, mode: u64) -> InlineCode {
     }
     // Behind the boundaries there are zeroes.
     code |= few.starts();
-    let mut shift = few.len.wrapping_mul(8) as u32;
+    let mut shift = few.len().wrapping_mul(8) as u32;
     for _ in 0..3 {
         code |= (tags & 15) << (shift & 63);
         shift = shift.wrapping_add(4);

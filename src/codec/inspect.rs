@@ -2,6 +2,7 @@
 
 use super::{
     Encoder, Few, Form, InlineCode, Short, block::Format, copy, decode_bytes, decode_inline,
+    one_tag,
 };
 use crate::{error::Result, tags::Page4K};
 
@@ -20,8 +21,8 @@ pub struct Choice {
 /// How the tags of a 4 KiB page are encoded, and could be.
 #[must_use]
 pub fn inspect(tags: &[u64; 16]) -> Choice {
-    let mut place = None;
-    let short = Few::choose::<Page4K>(tags, &mut place);
+    let mut few = Few::new();
+    let short = Few::choose::<Page4K>(tags, &mut few);
     let (one, inline) = match short {
         Some(Short::Inline(code)) => ((code.bits() < 16).then_some(0), Some(0)),
         _ => (None, None),
@@ -59,13 +60,14 @@ pub enum Kept {
 /// changed meanwhile.
 #[inline]
 pub fn encode(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
-    encode_short(tags, out).or_else(|| encode_coded(tags, out))
+    let one = one_tag::<Page4K>(tags).map(Kept::Inline);
+    one.or_else(|| encode_short(tags, out)).or_else(|| encode_coded(tags, out))
 }
 
 #[inline(never)]
 fn encode_short(tags: &[u64; 16], out: &mut [u8; 128]) -> Option<Kept> {
-    let mut place = None;
-    Some(match Few::choose::<Page4K>(tags, &mut place)? {
+    let mut few = Few::new();
+    Some(match Few::choose::<Page4K>(tags, &mut few)? {
         Short::Inline(code) => Kept::Inline(code.bits()),
         Short::List(few) => {
             few.write_list(out);

@@ -32,8 +32,8 @@ fn there_and_back<P: PageSize>(words: &[u64]) -> usize {
         }
         Form::Raw => vec![0; P::TAG_BYTES],
     };
-    let mut place = None;
-    let bytes = match Few::choose::<P>(words, &mut place) {
+    let mut few = Few::new();
+    let bytes = match Few::choose::<P>(words, &mut few) {
         Some(Short::Inline(code)) => {
             out.fill(!0);
             decode_inline::<P>(code, out.as_mut_slice());

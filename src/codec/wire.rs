@@ -9,7 +9,7 @@
 
 use super::{
     Encoder, Few, Form, InlineCode, Short, block::BLOCK_WORDS, copy, decode_bytes, decode_inline,
-    inline,
+    inline, one_tag,
 };
 use crate::{
     error::{Error, Result},
@@ -34,6 +34,10 @@ pub const fn encoded_max<P: PageSize>() -> usize {
 /// Any; allocates nothing.
 pub fn encode<P: PageSize>(source: &(impl TagSource + ?Sized), buf: &mut [u8]) -> Option<usize> {
     let (first, rest) = buf.split_first_mut()?;
+    if let Some(tag) = one_tag::<P>(source) {
+        *first = ONE_TAG | tag as u8;
+        return Some(1);
+    }
     let len = match write_short::<P>(source, first, rest) {
         Ok(written) => written?,
         Err(Long) => encode_long::<P>(source, first, rest)?,
@@ -52,8 +56,8 @@ fn write_short<P: PageSize>(
     first: &mut u8,
     rest: &mut [u8],
 ) -> core::result::Result<Option<usize>, Long> {
-    let mut place = None;
-    let written = match Few::choose::<P>(source, &mut place) {
+    let mut few = Few::new();
+    let written = match Few::choose::<P>(source, &mut few) {
         Some(Short::Inline(code)) if code.bits() < 16 => {
             *first = ONE_TAG | code.bits() as u8;
             Some(0)

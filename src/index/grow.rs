@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use super::{
     Index,
-    guard::PIN,
+    guard::{LeafGuard, PIN},
     leaf::{Leaf, Word},
     memory::Kit,
     node::{Child, Node, key, level_for},
@@ -59,7 +59,9 @@ impl<H: Host> Index<H> {
                     }
                     Some(leaf) => {
                         job.kit.fill(0, word, flags)?;
-                        job.widen(visit.node, leaf);
+                        if let Some(done) = job.widen(visit.node, leaf) {
+                            return done;
+                        }
                     }
                     None if visit.valid() => {
                         job.kit.fill(visit.level.wrapping_sub(1), word, flags)?;
@@ -95,21 +97,31 @@ impl<'a, H: Host> Job<'a, H> {
     #[inline(never)]
     fn do_there(&self, node: Ref<'a, Node<H>>, leaf: Leaf<'a>) -> Option<Option<Word>> {
         let guard = self.kit.index.lock(node, leaf, self.position)?;
-        Some(match self.then {
+        Some(self.do_in(guard))
+    }
+
+    /// Does the job in a leaf that holds the word, and unlocks it.
+    fn do_in(&self, guard: LeafGuard<'a, H>) -> Option<Word> {
+        match self.then {
             // The leaf was seen to hold it, and gets no narrower.
             Then::Replace => guard.replace_known(self.position, self.word),
             Then::Pin => guard.pin().then_some(core::ptr::null_mut()),
-        })
+        }
     }
 
-    /// Locks the leaf that a visit found and puts the kit's in its place.
+    /// Locks the leaf that a visit found, puts the kit's in its place, and does the job there.
     #[inline(never)]
-    fn widen(&mut self, node: Ref<'a, Node<H>>, leaf: Leaf<'a>) {
-        let Some(guard) = self.kit.index.lock(node, leaf, self.position) else { return };
-        match self.kit.leaf() {
-            Some(wide) => guard.widen(wide),
-            None => guard.unlock(),
-        }
+    fn widen(&mut self, node: Ref<'a, Node<H>>, leaf: Leaf<'a>) -> Option<Option<Word>> {
+        let index = self.kit.index;
+        let mut guard = index.lock(node, leaf, self.position)?;
+        let Some(narrow) = guard.widen(|| self.kit.wide()) else {
+            guard.unlock();
+            return None;
+        };
+        let done = self.do_in(guard);
+        // SAFETY: out of the tree, and emptied.
+        unsafe { index.memory.give_leaf(narrow) };
+        Some(done)
     }
 
     /// Links a chain of nodes and a leaf, with the job done in it, under the null child of a node

@@ -3,7 +3,7 @@
 use super::{
     Index,
     exchange::Part,
-    leaf::{Kind, Leaf, Word, is_small},
+    leaf::{Kind, Leaf, Wide, Word, is_small},
     node::{Child, FANOUT, Node},
 };
 use crate::{
@@ -171,26 +171,25 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.node.child(1, self.position).store(unlocked.0, Ordering::Release);
     }
 
-    /// Moves all words to `wide`, an unused leaf, which takes this one's place, and unlocks it.
-    pub(super) fn widen(mut self, wide: Leaf<'a>) {
-        for position in 0..FANOUT as u64 {
-            wide.swap(position, self.leaf.load(position, Ordering::Relaxed));
-        }
-        let narrow = core::mem::replace(&mut self.leaf, wide);
+    /// Moves all words of a narrow leaf to the unused one that `wide` gives, which takes its place, locked as it was.
+    /// Returns the narrow one, unused now; `None`, with nothing moved, where the leaf is wide, or there is none.
+    pub(super) fn widen(
+        &mut self,
+        wide: impl FnOnce() -> Option<Ref<'a, Wide>>,
+    ) -> Option<Leaf<'a>> {
+        let Kind::Narrow(narrow) = self.leaf.kind() else { return None };
+        let wide = wide()?;
+        narrow.get().copy_to(wide.get());
+        self.leaf = Leaf::wide(wide);
         // Release: readers find the words. INVARIANT: it stays locked.
-        let word = Child::locked(wide);
+        let word = Child::locked(self.leaf);
         self.node.child(1, self.position).store(word.0, Ordering::Release);
         {
             let _state = self.node.get().state.lock(self.index.host());
             self.node.bump_version();
         }
-        for position in 0..FANOUT as u64 {
-            narrow.swap(position, core::ptr::null_mut());
-        }
-        let memory = &self.index.memory;
-        self.unlock();
-        // SAFETY: out of the tree, and emptied.
-        unsafe { memory.give_leaf(narrow) };
+        narrow.get().wipe();
+        Some(Leaf::narrow(narrow))
     }
 
     /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records, and unlocks

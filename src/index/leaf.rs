@@ -130,6 +130,27 @@ impl Narrow {
         self.eights.get((first & SLOT_MASK) as usize / 8..).unwrap_or_default()
     }
 
+    /// Puts its words into the slots of a leaf that is unused.
+    pub(super) fn copy_to(&self, wide: &Wide) {
+        for (eight, slots) in self.eights.iter().zip(wide.eights(0, SLOT_MASK)) {
+            let mut words = eight.load(Ordering::Relaxed).addr();
+            // Most leaves get wide while they have few words.
+            if words == 0 {
+                continue;
+            }
+            for slot in slots {
+                let word = core::ptr::without_provenance_mut(words & SMALL_MAX);
+                slot.store(word, Ordering::Release);
+                words >>= 8;
+            }
+        }
+    }
+
+    /// Empties all its slots: no small word has to be let go of.
+    pub(super) fn wipe(&self) {
+        self.eights.iter().for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
+    }
+
     /// The machine word of a slot, and how far to rotate it to the right for it to begin
     /// with the slot.
     fn eight(&self, position: u64) -> (&AtomicPtr<u8>, u32) {
@@ -243,11 +264,7 @@ impl<'a> Leaf<'a> {
     pub(super) fn empty(self, each: &mut impl FnMut(Word)) {
         let slots = match self.kind() {
             // Eight small words at once: none is for `each`.
-            Kind::Narrow(leaf) => {
-                let eights = leaf.get().eights.iter();
-                return eights
-                    .for_each(|eight| eight.store(core::ptr::null_mut(), Ordering::Release));
-            }
+            Kind::Narrow(leaf) => return leaf.get().wipe(),
             // In pieces whose loop is unrolled.
             Kind::Wide(leaf) => leaf.get().slots.chunks_exact(16),
         };

@@ -125,6 +125,13 @@ impl<'a, H: Host> Kit<'a, H> {
         unsafe { self.nodes.push(node.as_ptr().cast()) };
     }
 
+    /// Hands out the leaf, if it is a wide one.
+    pub(super) fn wide(&mut self) -> Option<Ref<'a, Wide>> {
+        let Kind::Wide(wide) = self.leaf?.kind() else { return None };
+        self.leaf = None;
+        Some(wide)
+    }
+
     /// Hands out the leaf.
     pub(super) fn leaf(&mut self) -> Option<Leaf<'a>> {
         self.leaf.take()
