@@ -70,6 +70,7 @@ pub mod kvm;
 mod lanes;
 pub mod page;
 mod pool;
+mod prefetch;
 mod record;
 mod slab;
 pub mod store;

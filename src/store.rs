@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     host::{AllocFlags, Host, Warning},
     index::{Index, Lead, LeafGuard, Reserved, Seen, Word},
+    prefetch::prefetch,
     record::{Record, Records, is_inline},
     tags::{PageSize, TagSink, TagSource},
 };
@@ -196,10 +197,13 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
             false
         } else if is_inline(word) {
             Records::<H, P>::read_inline(word, tags)
-        } else if let Some(lead) = lead {
-            self.restore_led(entry, tags, lead)
         } else {
-            self.restore_locked(entry, tags)
+            // While the leaf is being locked. A payload's pointer is a word's, but for its lowest bits.
+            prefetch(word);
+            match lead {
+                Some(lead) => self.restore_led(entry, tags, lead),
+                None => self.restore_locked(entry, tags),
+            }
         }
     }
 
