@@ -168,7 +168,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
 
     /// A record of a page whose form a short look tells. `None` for others, and without memory.
     #[inline(never)]
-    fn create_short(
+    pub(crate) fn create_short(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
@@ -187,9 +187,10 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
+    /// The same of any page.
     // Not inlined: the encoder's stack is given back before the index is walked.
     #[inline(never)]
-    fn create_coded(
+    pub(crate) fn create_coded(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),

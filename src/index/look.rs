@@ -10,6 +10,7 @@ use crate::{
     entry::{EntryRange, SwapEntry},
     host::Host,
     pool::Ref,
+    prefetch::prefetch,
     sync::Ordering,
 };
 
@@ -45,6 +46,18 @@ impl<H: Host> Index<H> {
             Seen::Word(word, _) => word,
             Seen::NoLeaf => core::ptr::null_mut(),
             Seen::Nothing => self.walk_to(entry.raw()),
+        }
+    }
+
+    /// Asks for the line of cache that the slot of `entry` lies in, for who has something to do before it is needed.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, entry: SwapEntry) {
+        let position = entry.raw();
+        if let Some(node) = self.memory.hinted(position) {
+            // Relaxed: whatever it is, nothing is read there. A narrow leaf is one line anyway.
+            let leaf = node.child(1, position).load(Ordering::Relaxed);
+            let slot = (position & SLOT_MASK) as usize;
+            prefetch(leaf.wrapping_add(slot.wrapping_mul(size_of::<Word>())));
         }
     }
 
