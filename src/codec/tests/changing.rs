@@ -61,37 +61,52 @@ fn codec_a_first_word_that_changes_makes_no_record_that_does_not_decode() {
     }
 }
 
-/// Four words of tag 3, twelve of tag 5; but the first one is another at one of the times it is read.
-struct FirstChangesOnce {
+/// Four words of tag 3, twelve of tag 5; but one word is another at one of the times it is read.
+struct ChangesOnce {
+    word: usize,
     reads: Cell<usize>,
     changed: usize,
     to: u64,
 }
 
-impl TagSource for FirstChangesOnce {
+impl ChangesOnce {
+    fn unchanged(index: usize) -> u64 {
+        if index < 4 { 3 * ALL_GRANULES } else { 5 * ALL_GRANULES }
+    }
+}
+
+impl TagSource for ChangesOnce {
     fn word(&self, index: usize) -> u64 {
-        if index == 0 {
+        if index == self.word {
             self.reads.set(self.reads.get() + 1);
             if self.reads.get() == self.changed {
                 return self.to;
             }
         }
-        if index < 4 { 3 * ALL_GRANULES } else { 5 * ALL_GRANULES }
+        Self::unchanged(index)
     }
 }
 
 #[test]
-fn codec_a_first_word_that_changes_changes_no_other() {
-    for (changed, to) in (1..9).flat_map(|read| [(read, 7 * ALL_GRANULES), (read, 4)]) {
-        let source = FirstChangesOnce { reads: Cell::new(0), changed, to };
+fn codec_a_word_that_changes_changes_no_other() {
+    let changes = (1..9).flat_map(|read| [(read, 7 * ALL_GRANULES), (read, 4), (read, 3 << 60)]);
+    for (word, (changed, to)) in (0..16).flat_map(|word| changes.clone().map(move |c| (word, c))) {
+        let source = ChangesOnce { word, reads: Cell::new(0), changed, to };
         let mut wire = vec![0; encoded_max::<Page4K>()];
         let len = encode::<Page4K>(&source, &mut wire).unwrap();
         let mut tags = [0u64; 16];
         assert_eq!(decode::<Page4K>(&wire, &mut tags), Ok(len));
-        // In the first word each granule is as it was read once; the others never changed.
+        // In that word each granule is as it was read once; the others never changed.
         let granules = |word: u64| (0..16).map(move |i| word >> (4 * i) & 15);
-        assert!(granules(tags[0]).zip(granules(to)).all(|(tag, new)| tag == 3 || tag == new));
-        assert_eq!(tags[1..4], [3 * ALL_GRANULES; 3], "read {changed}: {to:x}");
-        assert_eq!(tags[4..], [5 * ALL_GRANULES; 12]);
+        let old = ChangesOnce::unchanged(word);
+        assert!(
+            granules(tags[word])
+                .zip(granules(old).zip(granules(to)))
+                .all(|(tag, (old, new))| tag == old || tag == new)
+        );
+        for index in (0..16).filter(|index| *index != word) {
+            let old = ChangesOnce::unchanged(index);
+            assert_eq!(tags[index], old, "word {word}, read {changed}: {to:x}; {index}");
+        }
     }
 }

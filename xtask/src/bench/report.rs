@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{pictures, samples::cores, slower, table::Table};
+use super::{
+    pictures,
+    samples::{cores, together},
+    slower,
+    table::Table,
+};
 use crate::run;
 
 /// Keeps tables until all is measured: what is written is of one run that went through.
@@ -66,7 +71,7 @@ impl Report {
         fs::create_dir_all(&made)?;
         let beside = beside();
         for Section { name, samples, .. } in &self.sections {
-            fs::write(made.join(name).with_extension("tsv"), samples)?;
+            fs::write(made.join(name).with_extension("tsv"), together(samples)?)?;
             pictures::draw(&made, name, &self.machine, samples)?;
         }
         let mut text = fs::read_to_string(page())?;

@@ -1,5 +1,5 @@
 //! What the bench prints: a sample a line, tab-separated: its kind, what was measured, whose
-//! it is, and the figure.
+//! it is, and the figure; where samples are kept, the figures of all rounds.
 //!
 //! Beside a store `x` there may be an `x, pace`: how fast arithmetic that fills a core was right before and after. It is
 //! half as fast where another hyperthread has a part of the core, and then so is some of what is measured, but not all:
@@ -17,13 +17,34 @@ pub(super) const KERNEL: &str = "kernel";
 
 /// What was measured, whose it is, and the figure.
 pub(super) fn fields(line: &str) -> Result<(Vec<&str>, &str, f64)> {
+    match series(line)? {
+        (key, store, values) if values.len() == 1 => Ok((key, store, values[0])),
+        _ => bail!("more than a sample: {line}"),
+    }
+}
+
+/// The same of the figures of several rounds, with spaces between them.
+fn series(line: &str) -> Result<(Vec<&str>, &str, Vec<f64>)> {
     let mut fields: Vec<_> = line.split('\t').collect();
-    let value = fields.pop().and_then(|value| value.parse().ok());
-    let store = fields.pop();
-    match (store, value) {
-        (Some(store), Some(value)) if fields.len() > 1 => Ok((fields.split_off(1), store, value)),
+    let values = fields.pop().unwrap_or_default();
+    let values = values.split(' ').map(|value| value.parse().ok()).collect();
+    match (fields.pop(), values) {
+        (Some(store), Some(values)) if fields.len() > 1 => Ok((fields.split_off(1), store, values)),
         _ => bail!("no sample: {line}"),
     }
+}
+
+/// The same samples, those of a row and a store in one line.
+pub(super) fn together(samples: &str) -> Result<String> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for line in samples.lines() {
+        let (row, value) = line.rsplit_once('\t').context("no sample")?;
+        match lines.iter_mut().find(|(other, _)| *other == row) {
+            Some((_, values)) => *values += &format!(" {value}"),
+            None => lines.push((row, value.to_owned())),
+        }
+    }
+    Ok(lines.into_iter().map(|(row, values)| format!("{row}\t{values}\n")).collect())
 }
 
 /// Whose paces these are follows from what stands before it.
@@ -105,12 +126,12 @@ fn chosen(samples: &str) -> Result<Vec<Chosen>> {
 fn all_rows(samples: &str) -> Result<Vec<(Vec<String>, Row)>> {
     let mut rows: Vec<(Vec<String>, Row)> = Vec::new();
     for line in samples.lines() {
-        let (key, store, value) = fields(line)?;
+        let (key, store, values) = series(line)?;
         let at = rows.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
             rows.push((key.iter().map(|field| (*field).to_owned()).collect(), Row::new()));
             rows.len() - 1
         });
-        rows[at].1.entry(store.to_owned()).or_default().push(value);
+        rows[at].1.entry(store.to_owned()).or_default().extend(values);
     }
     Ok(rows)
 }
@@ -207,10 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn samples_in_one_line_are_the_same_samples() {
+        let samples = paced(&[(1.0, 0.6), (2.0, 1.2), (3.0, 0.7)]);
+        let together = together(&samples).unwrap();
+        assert!(together.starts_with("time\tdeep\tsave\tours\t1 2 3\n"), "{together}");
+        assert_eq!(together.lines().count(), 4);
+        assert_eq!(all_rows(&together).unwrap(), all_rows(&samples).unwrap());
+        assert_eq!(self::together(&together).unwrap(), together);
+    }
+
+    #[test]
     fn samples_are_read_field_by_field() {
         let (key, store, value) = fields("time\tdeep\treal\tsave\tours\t1.5").unwrap();
         assert_eq!((key, store, value), (vec!["deep", "real", "save"], "ours", 1.5));
-        for bad in ["", "time\tours\t1", "time\tdeep\tours\tfast", "time deep ours 1"] {
+        for bad in [
+            "",
+            "time\tours\t1",
+            "time\tdeep\tours\tfast",
+            "time deep ours 1",
+            "time\tdeep\tours\t1 2",
+        ] {
             assert!(fields(bad).is_err(), "{bad}");
         }
     }
