@@ -12,7 +12,7 @@ use crate::{
     pages::Class,
     progress::Progress,
     stores::{Art, Dash, Hash, Kernel, Ours, Papaya, Scc, Store, Tree},
-    time::{Place, Plan, Speed},
+    time::{Place, Plan},
 };
 
 mod bounds;
@@ -45,8 +45,6 @@ enum What {
     /// time, "deep", "mixture", operation, store, nanoseconds a call
     Peers,
     /// threads, class, placement, operation, store, calls a microsecond of all threads
-    ///
-    /// For a store `x` there is an `x, share`: the part of the time that a thread had a processor.
     Threads,
     /// growth, entries, operation, store, nanoseconds a call
     Growth,
@@ -222,11 +220,10 @@ fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>, rounds: &mut Roun
         ("same leaf", 2, Place::SameLeaf),
     ];
     for (name, threads, place) in places {
-        for (operation, Speed { calls, share }) in time::parallel(store, plan, threads, place) {
+        for (operation, calls) in time::parallel(store, plan, threads, place) {
             let row = format!("threads\t{class}\t{name}\t{operation}");
             rounds.note(&format!("{row}\t{}", S::NAME), [calls]);
             print(&row, S::NAME, calls);
-            println!("{row}\t{}, share\t{share:.3}", S::NAME);
         }
     }
 }

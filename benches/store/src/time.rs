@@ -175,15 +175,6 @@ pub(crate) enum Place {
     SameLeaf,
 }
 
-/// What several threads did.
-pub(crate) struct Speed {
-    /// A microsecond, of all of them together.
-    pub(crate) calls: Sample,
-    /// The least part of its time that a thread had a processor: where it is less than 1,
-    /// something else had it, or the thread slept.
-    pub(crate) share: f64,
-}
-
 /// Keeps this thread to a processor that no other number has, as far as there are so many: what
 /// is measured is over before a scheduler has moved one of two threads that began on the same.
 fn own_processor(number: u32) {
@@ -192,18 +183,19 @@ fn own_processor(number: u32) {
     if let Some(cpu) = processors.cycle().nth(number as usize) {
         let mut own = CpuSet::new();
         own.set(cpu);
-        // Where that is forbidden, the share of its time that a thread had a processor tells.
+        // Where that is forbidden, the part of its time that a thread had a processor tells.
         let _ = sched_setaffinity(None, &own);
     }
 }
 
-/// Every operation by `threads` threads at once, each on its share of the offsets.
+/// Every operation by `threads` threads at once, each on its part of the offsets: calls a microsecond, of all of them
+/// together.
 pub(crate) fn parallel<S: Store>(
     store: &S,
     plan: &Plan<'_>,
     threads: u32,
     place: Place,
-) -> Vec<(&'static str, Speed)> {
+) -> Vec<(&'static str, Sample)> {
     type Call<S> = fn(&S, u64, &Tags, &mut Tags);
     let operations: [(&'static str, Call<S>); 3] = [
         ("save", |store, entry, page, _| store.save(entry, page)),
@@ -249,9 +241,10 @@ pub(crate) fn parallel<S: Store>(
             let end = spans.iter().map(|span| span.1).max().expect("a thread");
             let value = (nr * u64::from(threads)) as f64 * 1e3 / (end - start).as_nanos() as f64;
             let pace = spans.iter().map(|span| span.3).fold(0.0, f64::max);
-            let shares =
+            // The least part of its time that a thread had a processor: something else had the rest, or it slept.
+            let parts =
                 spans.iter().map(|(start, end, ran, _)| ran / (*end - *start).as_nanos() as f64);
-            (what, Speed { calls: Sample { value, pace }, share: shares.fold(1.0, f64::min) })
+            (what, Sample { value, pace: pace / parts.fold(1.0, f64::min) })
         })
         .collect()
 }

@@ -68,7 +68,7 @@ pub(super) fn cores(samples: &str) -> Result<Option<String>> {
     }
     let (all, whole) = (rows.len(), rows.iter().filter(|row| row.paced == Paced::Whole).count());
     Ok(Some(format!(
-        "In {whole} of {all} rows the rounds are those in which no other hyperthread had a part of the core{}.",
+        "In {whole} of {all} rows the rounds are those in which nobody else had a part of the core{}.",
         if whole == all { "" } else { "; in the others these were too few, and all rounds count" }
     )))
 }

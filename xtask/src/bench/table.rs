@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::{Context, Result};
 
 use super::{
-    samples::{KERNEL, OURS, ends, median, of, ratios, rows, spread},
+    samples::{KERNEL, OURS, median, of, ratios, rows, spread},
     targets::{self, Judged},
 };
 
@@ -111,11 +111,7 @@ pub(super) fn threads(samples: &str) -> Result<Table> {
         "ours, times one",
         "pages | two threads | operation | K, times one | ours, calls a µs | K, calls a µs",
     );
-    let mut share = 1.0_f64;
     for (key, row) in &rows {
-        for store in [OURS, KERNEL] {
-            share = share.min(ends(of(row, &format!("{store}, share"))?).0);
-        }
         let [class, place, operation] = key.as_slice() else {
             anyhow::bail!("no threads: {key:?}")
         };
@@ -142,18 +138,7 @@ pub(super) fn threads(samples: &str) -> Result<Table> {
             targets::threads(place, median(&ours)),
         );
     }
-    let mut table = table.finish();
-    write!(
-        table.text,
-        "\nEach thread had a processor for {:.0} % of its time or more{}.\n",
-        share * 100.0,
-        if share < 0.95 {
-            ": other work on this machine had the rest, and these are no figures"
-        } else {
-            ""
-        }
-    )?;
-    Ok(table)
+    Ok(table.finish())
 }
 
 /// How the costs grow with the number of entries.
@@ -311,23 +296,17 @@ mod tests {
 
     #[test]
     fn threads_are_told_beside_one_alone() {
-        let row = |place: &str, ours: f64, share: f64| {
+        let row = |place: &str, ours: f64| {
             format!(
                 "threads\tmixture\t{place}\tsave\tours\t{ours}\n\
-                 threads\tmixture\t{place}\tsave\tours, share\t{share}\n\
-                 threads\tmixture\t{place}\tsave\tkernel\t5\n\
-                 threads\tmixture\t{place}\tsave\tkernel, share\t1\n"
+                 threads\tmixture\t{place}\tsave\tkernel\t5\n"
             )
         };
-        let alone = row(ALONE, 10.0, 1.0);
-        let table = threads(&(alone.clone() + &row("same type", 17.0, 0.97))).unwrap();
+        let table = threads(&(row(ALONE, 10.0) + &row("same type", 17.0))).unwrap();
         let line = "| 1.70 (1.70–1.70) | mixture | same type | save | 1.00 (1.00–1.00) |";
         assert!(table.text.contains(line), "{}", table.text);
         assert!(table.text.contains("≥ 1.8: **does not hold**"));
-        assert!(table.text.ends_with("97 % of its time or more.\n"), "{}", table.text);
-        let disturbed = threads(&(alone + &row("same type", 17.0, 0.5))).unwrap();
-        assert!(disturbed.text.ends_with("these are no figures.\n"));
-        assert!(threads(&row("same type", 17.0, 1.0)).is_err());
+        assert!(threads(&row("same type", 17.0)).is_err());
     }
 
     #[test]
