@@ -54,10 +54,12 @@ impl<H: Host> Unused<H> {
             other.note(&stack);
         }
         let first = some.pop();
+        let mut stack = self.stack.lock(host);
         while let Some(block) = some.pop() {
             // SAFETY: as above.
-            unsafe { self.push(host, block) };
+            unsafe { stack.push(block) };
         }
+        self.note(&stack);
         first
     }
 

@@ -378,8 +378,10 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a payload is given up where others have its leaf",
         file: "src/store.rs",
-        from: "            None => self.restore_locked(entry, tags),",
-        to: "            None => false,",
+        from: "Some(leaf) => self.restore_from(leaf, entry, tags),
+            None => self.restore_locked(entry, tags),",
+        to: "Some(leaf) => self.restore_from(leaf, entry, tags),
+            None => false,",
         model: REPLACED,
     },
     Fault {
@@ -541,8 +543,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a payload read without its leaf's lock",
         file: "src/store.rs",
-        from: "self.restore_led(entry, tags, lead)\n        }",
-        to: "{ let _ = lead; self.read(word, tags) }\n        }",
+        from: "Some(lead) => self.restore_led(entry, tags, lead),",
+        to: "Some(_) => self.read(word, tags),",
         model: ["index", "tag_13_restore_beside_invalidate_finds_all_of_it_or_nothing"],
     },
     Fault {
