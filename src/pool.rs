@@ -119,11 +119,8 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     // Not inlined: its stack is given back where it is not needed.
     #[inline(never)]
     fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        let others = || {
-            let own = self.unused.own(host);
-            self.unused.all().find_map(|lane| own.pop_from(host, lane))
-        };
-        let others = if LANES > 1 { others() } else { None };
+        let others =
+            if LANES > 1 { self.unused.all().find_map(|lane| lane.pop(host)) } else { None };
         match others {
             Some(block) => Some(block.cast()),
             None => {

@@ -187,7 +187,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
-    /// The same of any page.
+    /// A record of any page, by the encoder.
     // Not inlined: the encoder's stack is given back before the index is walked.
     #[inline(never)]
     pub(crate) fn create_coded(

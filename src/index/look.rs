@@ -54,7 +54,8 @@ impl<H: Host> Index<H> {
     pub(crate) fn prefetch(&self, entry: SwapEntry) {
         let position = entry.raw();
         if let Some(node) = self.memory.hinted(position) {
-            // Relaxed: whatever it is, nothing is read there. A narrow leaf is one line anyway.
+            // Relaxed: whatever it is, nothing is read there. Of a narrow leaf, which has one line, it may be another's: it is not
+            // worth a branch, since few pages of more than one tag come to one.
             let leaf = node.child(1, position).load(Ordering::Relaxed);
             let slot = (position & SLOT_MASK) as usize;
             prefetch(leaf.wrapping_add(slot.wrapping_mul(size_of::<Word>())));
