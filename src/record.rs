@@ -152,23 +152,27 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// A record of the tags of `source`, which are more than one mostly. `None` where it needs a payload and
-    /// neither the host nor the reserve has one.
+    /// neither the host nor the reserve has one. `takes_long` is called before what takes long, if that has to be.
     #[inline]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
+        takes_long: impl FnOnce(),
     ) -> Option<Record> {
         match self.create_short(host, source, flags) {
-            None => self.create_coded(host, source, flags),
+            None => {
+                takes_long();
+                self.create_coded(host, source, flags)
+            }
             record => record,
         }
     }
 
     /// A record of a page whose form a short look tells. `None` for others, and without memory.
     #[inline(never)]
-    pub(crate) fn create_short(
+    fn create_short(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
@@ -190,7 +194,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// A record of any page, by the encoder.
     // Not inlined: the encoder's stack is given back before the index is walked.
     #[inline(never)]
-    pub(crate) fn create_coded(
+    fn create_coded(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),

@@ -108,12 +108,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         flags: AllocFlags,
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
-        let short = self.records.create_short(self.host(), tags, flags);
-        let record = short.or_else(|| {
-            // The leaf is there by the time that the page is encoded.
-            self.index.prefetch(entry);
-            self.records.create_coded(self.host(), tags, flags)
-        });
+        // One that takes long is encoded while the line of its slot comes.
+        let record = self.records.create(self.host(), tags, flags, || self.index.prefetch(entry));
         let record = record.ok_or(Error::NoMemory)?;
         self.insert_apart(entry, record.into_word(), flags)
     }
