@@ -108,7 +108,7 @@ fn chosen(samples: &str) -> Result<Vec<Chosen>> {
             let whole: Vec<_> = (0..rounds).map(is_whole).collect();
             let paced = match whole.iter().filter(|whole| **whole).count() {
                 _ if paces.is_empty() => Paced::Not,
-                ENOUGH.. => Paced::Whole,
+                nr if nr >= ENOUGH.min(rounds) => Paced::Whole,
                 _ => Paced::All,
             };
             if paced == Paced::Whole {
