@@ -119,7 +119,7 @@ impl<'a, H: Host> Job<'a, H> {
             return None;
         };
         let done = self.do_in(guard);
-        // SAFETY: out of the tree, and emptied.
+        // SAFETY: a leaf of this index's, out of the tree, and emptied.
         unsafe { index.memory.give_leaf(narrow) };
         Some(done)
     }

@@ -87,15 +87,15 @@ impl TagSource for ChangesOnce {
     }
 }
 
-#[test]
-fn codec_a_word_that_changes_changes_no_other() {
+fn a_word_that_changes_changes_no_other<P: PageSize>() {
     let changes = (1..9).flat_map(|read| [(read, 7 * ALL_GRANULES), (read, 4), (read, 3 << 60)]);
-    for (word, (changed, to)) in (0..16).flat_map(|word| changes.clone().map(move |c| (word, c))) {
+    let words = 0..P::WORDS;
+    for (word, (changed, to)) in words.flat_map(|word| changes.clone().map(move |c| (word, c))) {
         let source = ChangesOnce { word, reads: Cell::new(0), changed, to };
-        let mut wire = vec![0; encoded_max::<Page4K>()];
-        let len = encode::<Page4K>(&source, &mut wire).unwrap();
-        let mut tags = [0u64; 16];
-        assert_eq!(decode::<Page4K>(&wire, &mut tags), Ok(len));
+        let mut wire = vec![0; encoded_max::<P>()];
+        let len = encode::<P>(&source, &mut wire).unwrap();
+        let mut tags = vec![0u64; P::WORDS];
+        assert_eq!(decode::<P>(&wire, tags.as_mut_slice()), Ok(len));
         // In that word each granule is as it was read once; the others never changed.
         let granules = |word: u64| (0..16).map(move |i| word >> (4 * i) & 15);
         let old = ChangesOnce::unchanged(word);
@@ -104,9 +104,16 @@ fn codec_a_word_that_changes_changes_no_other() {
                 .zip(granules(old).zip(granules(to)))
                 .all(|(tag, (old, new))| tag == old || tag == new)
         );
-        for index in (0..16).filter(|index| *index != word) {
+        for index in (0..P::WORDS).filter(|index| *index != word) {
             let old = ChangesOnce::unchanged(index);
             assert_eq!(tags[index], old, "word {word}, read {changed}: {to:x}; {index}");
         }
     }
+}
+
+#[test]
+fn codec_a_word_that_changes_changes_no_other() {
+    a_word_that_changes_changes_no_other::<Page4K>();
+    a_word_that_changes_changes_no_other::<Page16K>();
+    a_word_that_changes_changes_no_other::<Page64K>();
 }
