@@ -68,6 +68,7 @@ pub mod host;
 mod index;
 pub mod kvm;
 mod lanes;
+mod opaque;
 pub mod page;
 mod pool;
 mod prefetch;
