@@ -152,22 +152,15 @@ impl<H: Host, P: PageSize> Records<H, P> {
     }
 
     /// A record of the tags of `source`, which are more than one mostly. `None` where it needs a payload and
-    /// neither the host nor the reserve has one. `takes_long` is called before what takes long, if that has to be.
+    /// neither the host nor the reserve has one.
     #[inline]
     pub(crate) fn create(
         &self,
         host: &H,
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
-        takes_long: impl FnOnce(),
     ) -> Option<Record> {
-        match self.create_short(host, source, flags) {
-            None => {
-                takes_long();
-                self.create_coded(host, source, flags)
-            }
-            record => record,
-        }
+        self.create_short(host, source, flags).or_else(|| self.create_coded(host, source, flags))
     }
 
     /// A record of a page whose form a short look tells. `None` for others, and without memory.

@@ -96,7 +96,11 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         // Nothing but one call at each end of the usual way: it takes no stack.
         match Records::<H, P>::of_one_tag(tags) {
             Some(record) => self.insert(entry, record.into_word(), flags),
-            None => self.save_encoded(entry, tags, flags),
+            None => {
+                // While it is encoded. Here, and not there, which has nothing but a tail to call it by.
+                self.index.prefetch(entry);
+                self.save_encoded(entry, tags, flags)
+            }
         }
     }
 
@@ -108,8 +112,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         flags: AllocFlags,
     ) -> Result<()> {
         // Encoded and allocated before any lock is taken.
-        // One that takes long is encoded while the line of its slot comes.
-        let record = self.records.create(self.host(), tags, flags, || self.index.prefetch(entry));
+        let record = self.records.create(self.host(), tags, flags);
         let record = record.ok_or(Error::NoMemory)?;
         self.insert_apart(entry, record.into_word(), flags)
     }

@@ -3,7 +3,6 @@
 use super::{
     ALL_GRANULES,
     block::{LIST, LOWER, has_more_runs, nonzero_granules},
-    canvas::pattern,
     inline::{self, InlineCode},
 };
 use crate::{
@@ -92,6 +91,7 @@ impl Few {
         for base in (0..P::WORDS).step_by(LOOK) {
             let mut turns = [0; LOOK];
             let mut turning = 0u64;
+            // One after the other: compilers would rather make a tree of it, which has more to do.
             let mut note = |place: &mut u64, differs: u64| {
                 *place = differs;
                 turning =
@@ -238,7 +238,7 @@ impl Few {
     ) -> Option<Short<'a>> {
         let word = source.word(0);
         let tag = word & 15;
-        if P::SHIFT == 12 && word != pattern(tag) {
+        if P::SHIFT == 12 && word != word.rotate_left(4) {
             let starts = nonzero_granules(word ^ (word << 4 | tag));
             let tagged = nonzero_granules(word);
             let touching = starts & tagged & tagged << 4;

@@ -64,7 +64,11 @@ impl<H: Host> Index<H> {
                         }
                     }
                     None if visit.valid() => {
-                        job.kit.fill(visit.level.wrapping_sub(1), word, flags)?;
+                        let nodes = visit.level.wrapping_sub(1);
+                        let like = visit.like(position, &self.memory).unwrap_or(word);
+                        if job.kit.fill(nodes, like, flags).is_none() {
+                            job.kit.fill(nodes, word, flags)?;
+                        }
                         if job.link(visit.node, visit.level) {
                             return Some(core::ptr::null_mut());
                         }

@@ -229,6 +229,14 @@ impl<'a> Leaf<'a> {
         self.marked.addr().get() & WIDE != 0
     }
 
+    /// One of its last words that is not small.
+    pub(super) fn large_at_end(self) -> Option<Word> {
+        let Kind::Wide(leaf) = self.kind() else { return None };
+        let mut last = leaf.get().eights(SLOT_MASK, SLOT_MASK).flatten();
+        // Relaxed: it is for its size alone.
+        last.find_map(|slot| Some(slot.load(Ordering::Relaxed)).filter(|word| !is_small(*word)))
+    }
+
     /// The word in the slot of `position`: its lowest six bits choose.
     #[inline]
     pub(super) fn load(self, position: u64, ordering: Ordering) -> Word {

@@ -7,6 +7,7 @@ use crate::{
 };
 
 mod hints;
+mod kinds;
 
 /// A word that refers to nothing.
 fn word(value: usize) -> Word {

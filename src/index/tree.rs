@@ -71,6 +71,20 @@ impl<H: Host> Visit<'_, H> {
         self.keyed && self.node.version.load(Ordering::Relaxed) == self.version
     }
 
+    /// Where it saw no leaf: a word from the end of the leaf before it, as large as this one is going to get some, too. Whoever has
+    /// that leaf by now: it is not worth more than a look.
+    // Not inlined: who asks has no stack left for it.
+    #[inline(never)]
+    pub(super) fn like(&self, position: u64, memory: &Memory<H>) -> Option<Word> {
+        // A node's first leaf has none before it there.
+        if self.level > 1 || child_number(1, position) == 0 {
+            return None;
+        }
+        let before = self.node.child(1, position.wrapping_sub(FANOUT as u64));
+        // Acquire: what is found there was laid down before it was linked.
+        Child(before.load(Ordering::Acquire)).leaf(memory)?.large_at_end()
+    }
+
     /// True if it saw a leaf that can be locked.
     pub(super) fn is_unlocked_leaf(&self) -> bool {
         self.level == 1 && self.child.is_free()

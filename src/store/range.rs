@@ -69,7 +69,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     /// with one takes no stack.
     #[inline(never)]
     fn encode_more(&self, tags: &impl TagSource, flags: AllocFlags) -> Option<Record> {
-        self.records.create(self.host(), tags, flags, || {})
+        self.records.create(self.host(), tags, flags)
     }
 
     /// Restores a folio: for each slot `i` of `range` with a record, writes it to

@@ -18,6 +18,10 @@ fn structured<P: PageSize>() {
             0
         );
     }
+    // One granule that differs, in every word.
+    for at in (0..P::GRANULES).step_by(15) {
+        assert_eq!(round_trip::<P>(&page::<P>(|i| if i == at { 6 } else { 2 })), 0);
+    }
     // Grids of every period, phase and gap, tags random, odd/even or few.
     for period in 1..=140 {
         for _ in 0..6 {
