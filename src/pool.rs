@@ -22,7 +22,7 @@ use unused::Unused;
 
 use crate::{
     error::Result,
-    host::{AllocFlags, Host},
+    host::{AllocFlags, Host, Lock},
     lanes::{LANES, Lanes, OwnLine},
     sync::{AtomicUsize, Ordering},
 };
@@ -90,6 +90,8 @@ pub(crate) unsafe trait Pooled {
 /// borrowed mutably or dropped.
 pub(crate) struct Pool<H: Host, T: Pooled> {
     unused: Lanes<Unused<H>>,
+    /// Held while blocks are on their way from one lane to another: who finds none in any lane has missed none.
+    moving: Lock<H, ()>,
     reserve: Reserve<H>,
     /// Blocks that came from the host, wherever they are now.
     held: AtomicUsize,
@@ -100,6 +102,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) const fn new() -> Self {
         Self {
             unused: Lanes::new([const { OwnLine(Unused::new()) }; LANES]),
+            moving: Lock::new(()),
             reserve: Reserve::new(),
             held: AtomicUsize::new(0),
             objects: PhantomData,
@@ -108,6 +111,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
 
     /// An empty object: from those given back, from the host, or, where the host has
     /// none, from the reserve.
+    // Each next step is the last that its function takes: it has no stack left below the step.
     pub(crate) fn take(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
         match self.unused.own(host).pop(host) {
             Some(block) => Some(block.cast()),
@@ -116,17 +120,28 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     }
 
     /// The same, of any lane, or the host's, or the reserve's.
-    // Not inlined: its stack is given back where it is not needed.
     #[inline(never)]
     fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        let others =
-            if LANES > 1 { self.unused.all().find_map(|lane| lane.pop(host)) } else { None };
-        match others {
+        match self.take_from_others(host) {
             Some(block) => Some(block.cast()),
-            None => {
-                self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
-            }
+            None => self.take_new(host, flags),
         }
+    }
+
+    /// One that another lane has, or that was brought to the caller's meanwhile.
+    #[inline]
+    fn take_from_others(&self, host: &H) -> Option<NonNull<u8>> {
+        if LANES == 1 {
+            return None;
+        }
+        let own = self.unused.own(host);
+        let _moving = self.moving.lock(host);
+        self.unused.all().find_map(|lane| own.pop_from(host, lane))
+    }
+
+    #[inline(never)]
+    fn take_new(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
+        self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
     }
 
     fn new_object(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {

@@ -37,7 +37,8 @@ fn give(pool: &Pool<TestHost, Thing>, host: &TestHost, thing: NonNull<Thing>) {
 fn what_one_processor_gives_back_every_other_takes_before_the_host_is_asked() {
     let host = TestHost::new();
     let mut pool = Pool::new();
-    let count = 3 * LANES;
+    // More than a lane takes from another at once.
+    let count = 24 * LANES;
     let things: Vec<_> = (0..count).map(|_| take(&pool, &host).unwrap()).collect();
     let held = host.held();
     for giver in 0..LANES {

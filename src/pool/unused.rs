@@ -9,6 +9,10 @@ use crate::{
     sync::{AtomicUsize, Ordering},
 };
 
+/// Blocks that one lane takes from another at once: where one processor makes what another gives back, they do not meet each
+/// time, nor in lines next to each other.
+const AT_ONCE: usize = 16;
+
 /// Blocks of one lane that may be taken again.
 pub(super) struct Unused<H: Host> {
     stack: Lock<H, Stack>,
@@ -31,6 +35,34 @@ impl<H: Host> Unused<H> {
         let block = stack.pop();
         self.note(&stack);
         block
+    }
+
+    /// A block of `other`, and as many more as make it worth the meeting, which are of this lane from now on. Until they are, none
+    /// of them is in a lane: the caller keeps others from looking for some meanwhile.
+    #[inline(always)]
+    pub(super) fn pop_from(&self, host: &H, other: &Self) -> Option<NonNull<u8>> {
+        // Relaxed: as above.
+        if other.len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut some = Stack::new();
+        {
+            let mut stack = other.stack.lock(host);
+            while some.len() < AT_ONCE {
+                let Some(block) = stack.pop() else { break };
+                // SAFETY: popped from a stack that owned it.
+                unsafe { some.push(block) };
+            }
+            other.note(&stack);
+        }
+        let first = some.pop();
+        let mut stack = self.stack.lock(host);
+        while let Some(block) = some.pop() {
+            // SAFETY: as above.
+            unsafe { stack.push(block) };
+        }
+        self.note(&stack);
+        first
     }
 
     /// # Safety
