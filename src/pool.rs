@@ -113,13 +113,18 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// none, from the reserve.
     // Each next step is the last that its function takes: it has no stack left below the step.
     pub(crate) fn take(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        match self.unused.own(host).pop(host) {
-            Some(block) => Some(block.cast()),
+        match self.take_unused(host) {
             None => self.take_elsewhere(host, flags),
+            object => object,
         }
     }
 
-    /// The same, of any lane, or the host's, or the reserve's.
+    /// An empty object of those that were given back to the caller's lane.
+    pub(crate) fn take_unused(&self, host: &H) -> Option<NonNull<T>> {
+        self.unused.own(host).pop(host).map(NonNull::cast)
+    }
+
+    /// As [`take`](Self::take), of any lane, or the host's, or the reserve's.
     #[inline(never)]
     fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
         match self.take_from_others(host) {

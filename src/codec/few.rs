@@ -1,5 +1,7 @@
 //! Pages of few runs: what there is to know of one is found in one go.
 
+use core::ops::Range;
+
 use super::{
     ALL_GRANULES,
     block::{LIST, LOWER, has_more_runs, nonzero_granules},
@@ -27,6 +29,9 @@ const HEAD: usize = 2;
 const ROOM: usize = 64;
 const _: () = assert!(HEAD + BOUNDARIES + GRANULES_PER_WORD < ROOM);
 const _: () = assert!(HEAD + BOUNDARIES + size_of::<u128>() < ROOM);
+
+/// Words of which it is asked together whether they are of one tag.
+const TOGETHER: usize = 16;
 
 /// Words that are looked at together, before the runs in them are put down.
 const LOOK: usize = 8;
@@ -57,10 +62,16 @@ pub(crate) fn one_tag<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option
     if first != last {
         return None;
     }
-    // All words together: a branch for each takes twice as long.
+    // Sixteen words together: a branch for each takes half as long again, of 4 KiB on x86-64.
     let begin = first ^ first.rotate_left(4);
-    let differs = (1..P::WORDS.wrapping_sub(1)).fold(begin, |all, i| all | source.word(i) ^ first);
-    (opaque(differs) == 0).then_some(first & TAG_MASK)
+    let differs = |words: Range<usize>| words.fold(0, |all, i| all | source.word(i) ^ first);
+    let all = if P::WORDS == TOGETHER {
+        opaque(begin | differs(1..TOGETHER - 1)) == 0
+    } else {
+        let mut begins = (0..P::WORDS).step_by(TOGETHER);
+        begin == 0 && begins.all(|at| opaque(differs(at..at.wrapping_add(TOGETHER))) == 0)
+    };
+    all.then_some(first & TAG_MASK)
 }
 
 /// Whether a page has few runs.

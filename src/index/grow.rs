@@ -64,11 +64,10 @@ impl<H: Host> Index<H> {
                         }
                     }
                     None if visit.valid() => {
-                        let nodes = visit.level.wrapping_sub(1);
-                        let like = visit.like(position, &self.memory).unwrap_or(word);
-                        if job.kit.fill(nodes, like, flags).is_none() {
-                            job.kit.fill(nodes, word, flags)?;
+                        if visit.is_behind_large(position, &self.memory) {
+                            job.kit.prefer_wide();
                         }
+                        job.kit.fill(visit.level.wrapping_sub(1), word, flags)?;
                         if job.link(visit.node, visit.level) {
                             return Some(core::ptr::null_mut());
                         }

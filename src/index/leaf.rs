@@ -2,7 +2,7 @@
 //!
 //! Whatever a slot word means, the index looks at its size: where all words of a leaf
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
-//! such pages come in herds.
+//! such pages come in herds. A leaf that is going to get others may be wide from the start.
 
 use core::{marker::PhantomData, ptr::NonNull, slice::ChunksExact};
 
@@ -229,12 +229,12 @@ impl<'a> Leaf<'a> {
         self.marked.addr().get() & WIDE != 0
     }
 
-    /// One of its last words that is not small.
-    pub(super) fn large_at_end(self) -> Option<Word> {
-        let Kind::Wide(leaf) = self.kind() else { return None };
+    /// True if it is wide, and one of its last eight words is not small.
+    pub(super) fn ends_large(self) -> bool {
+        let Kind::Wide(leaf) = self.kind() else { return false };
         let mut last = leaf.get().eights(SLOT_MASK, SLOT_MASK).flatten();
         // Relaxed: it is for its size alone.
-        last.find_map(|slot| Some(slot.load(Ordering::Relaxed)).filter(|word| !is_small(*word)))
+        last.any(|slot| !is_small(slot.load(Ordering::Relaxed)))
     }
 
     /// The word in the slot of `position`: its lowest six bits choose.

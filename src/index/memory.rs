@@ -110,6 +110,18 @@ impl<'a, H: Host> Kit<'a, H> {
         Some(())
     }
 
+    /// Has a wide leaf for whatever comes, if one lies unused: for a guess neither the host nor the reserve is asked.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn prefer_wide(&mut self) {
+        let Memory { host, wides, .. } = &self.index.memory;
+        if self.leaf.is_none() {
+            // SAFETY: from a pool that is borrowed with the index.
+            let wide = wides.take_unused(host).map(|leaf| unsafe { Ref::new(leaf) });
+            self.leaf = wide.map(Leaf::wide);
+        }
+    }
+
     pub(super) fn has(&self, nodes: u32) -> bool {
         self.nodes.len() >= nodes as usize && self.leaf.is_some()
     }

@@ -71,18 +71,19 @@ impl<H: Host> Visit<'_, H> {
         self.keyed && self.node.version.load(Ordering::Relaxed) == self.version
     }
 
-    /// Where it saw no leaf: a word from the end of the leaf before it, as large as this one is going to get some, too. Whoever has
-    /// that leaf by now: it is not worth more than a look.
+    /// True if the leaf before the one that is missing has large words at its end. A hint: that leaf may be another's by now, and
+    /// nothing of what is read there is used.
     // Not inlined: who asks has no stack left for it.
     #[inline(never)]
-    pub(super) fn like(&self, position: u64, memory: &Memory<H>) -> Option<Word> {
+    pub(super) fn is_behind_large(&self, position: u64, memory: &Memory<H>) -> bool {
         // A node's first leaf has none before it there.
         if self.level > 1 || child_number(1, position) == 0 {
-            return None;
+            return false;
         }
         let before = self.node.child(1, position.wrapping_sub(FANOUT as u64));
         // Acquire: what is found there was laid down before it was linked.
-        Child(before.load(Ordering::Acquire)).leaf(memory)?.large_at_end()
+        let before = Child(before.load(Ordering::Acquire)).leaf(memory);
+        before.is_some_and(Leaf::ends_large)
     }
 
     /// True if it saw a leaf that can be locked.

@@ -31,6 +31,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         if range.len() > 1 {
             return self.save_staged(range, page, flags);
         }
+        // The line of its slot comes while the tags are read.
+        self.index.prefetch(range.first());
         let Some(tags) = page(0) else { return Ok(()) };
         let record = self.encode_one(&tags, flags).ok_or(Error::NoMemory)?;
         self.insert_apart(range.first(), record.into_word(), flags)

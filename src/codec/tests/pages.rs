@@ -18,9 +18,12 @@ fn structured<P: PageSize>() {
             0
         );
     }
-    // One granule that differs, in every word.
+    // One bit that differs, in every word, and in every granule of some.
     for at in (0..P::GRANULES).step_by(15) {
-        assert_eq!(round_trip::<P>(&page::<P>(|i| if i == at { 6 } else { 2 })), 0);
+        assert_eq!(round_trip::<P>(&page::<P>(|i| if i == at { 2 ^ 1 << (at % 4) } else { 2 })), 0);
+    }
+    for at in (15..P::GRANULES).step_by(16) {
+        assert_eq!(round_trip::<P>(&page::<P>(|i| if i == at { 2 ^ 8 } else { 2 })), 0);
     }
     // Grids of every period, phase and gap, tags random, odd/even or few.
     for period in 1..=140 {
