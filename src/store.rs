@@ -97,7 +97,7 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         match Records::<H, P>::of_one_tag(tags) {
             Some(record) => self.insert(entry, record.into_word(), flags),
             None => {
-                // While it is encoded. Here, and not there, which keeps no register for what comes before.
+                // While it is encoded. Not in `save_encoded`, which ends in calls that keep no register of its own.
                 self.index.prefetch(entry);
                 self.save_encoded(entry, tags, flags)
             }

@@ -62,7 +62,8 @@ pub(crate) fn one_tag<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option
     if first != last {
         return None;
     }
-    // Sixteen words together: a branch for each takes half as long again, of 4 KiB on x86-64.
+    // Sixteen words together: on x86-64 a branch for each takes half as long again, of 4 KiB. A larger page's first and last are
+    // read once more.
     let begin = first ^ first.rotate_left(4);
     let differs = |words: Range<usize>| words.fold(0, |all, i| all | source.word(i) ^ first);
     let all = if P::WORDS == TOGETHER {
