@@ -127,6 +127,12 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     /// As [`take`](Self::take), of any lane, or the host's, or the reserve's.
     #[inline(never)]
     fn take_elsewhere(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
+        // A look, which waits for nobody and may miss what is on its way: `take_last` does not.
+        let mut has_some = false;
+        self.unused.all().for_each(|lane| has_some |= lane.has_some());
+        if !has_some {
+            return self.take_new(host, flags);
+        }
         match self.take_from_others(host) {
             Some(block) => Some(block.cast()),
             None => self.take_new(host, flags),
@@ -134,19 +140,37 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     }
 
     /// One that another lane has, or that was brought to the caller's meanwhile.
-    #[inline]
+    #[inline(always)]
     fn take_from_others(&self, host: &H) -> Option<NonNull<u8>> {
         if LANES == 1 {
             return None;
         }
         let own = self.unused.own(host);
         let _moving = self.moving.lock(host);
-        self.unused.all().find_map(|lane| own.pop_from(host, lane))
+        // A loop, which is in this function's own frame.
+        for lane in self.unused.all() {
+            if let Some(block) = own.pop_from(host, lane) {
+                return Some(block);
+            }
+        }
+        None
     }
 
+    /// The same, of the host.
     #[inline(never)]
     fn take_new(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {
-        self.new_object(host, flags).or_else(|| self.reserve.pop(host).map(NonNull::cast))
+        match self.new_object(host, flags) {
+            None => self.take_last(host),
+            object => object,
+        }
+    }
+
+    /// The same, where the host has none: nothing in any lane is missed before the reserve is asked.
+    #[cold]
+    #[inline(never)]
+    fn take_last(&self, host: &H) -> Option<NonNull<T>> {
+        let block = self.take_from_others(host).or_else(|| self.reserve.pop(host));
+        block.map(NonNull::cast)
     }
 
     fn new_object(&self, host: &H, flags: AllocFlags) -> Option<NonNull<T>> {

@@ -25,10 +25,15 @@ impl<H: Host> Unused<H> {
         Self { stack: Lock::new(Stack::new()), len: AtomicUsize::new(0) }
     }
 
+    /// True if there seem to be some.
+    pub(super) fn has_some(&self) -> bool {
+        // Relaxed: a hint and no more. Who believes an old one asks elsewhere.
+        self.len.load(Ordering::Relaxed) > 0
+    }
+
     #[inline(always)]
     pub(super) fn pop(&self, host: &H) -> Option<NonNull<u8>> {
-        // Relaxed: a hint and no more. Who believes an old one asks elsewhere.
-        if LANES > 1 && self.len.load(Ordering::Relaxed) == 0 {
+        if LANES > 1 && !self.has_some() {
             return None;
         }
         let mut stack = self.stack.lock(host);
@@ -41,8 +46,7 @@ impl<H: Host> Unused<H> {
     /// of them is in a lane: the caller keeps others from looking for some meanwhile.
     #[inline(always)]
     pub(super) fn pop_from(&self, host: &H, other: &Self) -> Option<NonNull<u8>> {
-        // Relaxed: as above.
-        if other.len.load(Ordering::Relaxed) == 0 {
+        if !other.has_some() {
             return None;
         }
         let mut some = Stack::new();

@@ -536,8 +536,8 @@ const FAULTS: &[Fault] = &[
     Fault {
         name: "a reserve that is not asked",
         file: "src/pool.rs",
-        from: ".or_else(|| self.reserve.pop(host).map(NonNull::cast))",
-        to: "",
+        from: "self.take_from_others(host).or_else(|| self.reserve.pop(host));",
+        to: "self.take_from_others(host);",
         model: ["reserve", "tag_3_what_the_reserve_holds_is_enough_for_saves_at_once"],
     },
     Fault {
