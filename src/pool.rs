@@ -90,7 +90,7 @@ pub(crate) unsafe trait Pooled {
 /// borrowed mutably or dropped.
 pub(crate) struct Pool<H: Host, T: Pooled> {
     unused: Lanes<Unused<H>>,
-    /// Held while blocks are on their way from one lane to another: who finds none in any lane has missed none.
+    /// Held while blocks are on their way from one lane to another: who has it and finds none in any lane has missed none.
     moving: Lock<H, ()>,
     reserve: Reserve<H>,
     /// Blocks that came from the host, wherever they are now.

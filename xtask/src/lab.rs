@@ -108,7 +108,7 @@ pub(crate) struct LoomArgs {
 }
 
 /// Files of loom's models.
-const MODELS: [&str; 5] = ["flags", "index", "pin", "reserve", "wide"];
+const MODELS: [&str; 4] = ["flags", "index", "pin", "reserve"];
 
 /// Exhaustive models of the library's own code.
 pub(crate) fn loom(args: LoomArgs) -> Result<()> {

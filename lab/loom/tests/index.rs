@@ -38,6 +38,13 @@ const LISTED: Tags = {
     tags
 };
 
+/// Two tags: the word holds the record, but is too large for a narrow leaf.
+const LARGE: Tags = {
+    let mut tags = INLINE;
+    tags[9] = 0x2222_2222_2222_2222;
+    tags
+};
+
 fn entry(ty: u32, offset: u64) -> SwapEntry {
     SwapEntry::new(SwapType::new(ty).unwrap(), offset).unwrap()
 }
@@ -832,5 +839,70 @@ fn tag_16_a_record_that_moves_is_seen_in_its_new_leaf_by_who_misses_the_old_one(
             },
         ],
         |store| assert_eq!(restored(store, entry(1, 64)), Some(INLINE)),
+    );
+}
+
+/// A leaf that ends with a large word, and a wide one that lies unused: the next leaf is going to be wide, if that is still seen.
+fn before_a_wide_leaf(store: &Store) {
+    save(store, entry(1, 192), &LARGE);
+    save(store, entry(1, 63), &LARGE);
+    save(store, entry(1, 128), &INLINE);
+    store.invalidate(entry(1, 192));
+}
+
+#[test]
+fn tag_13_the_leaf_before_dies_and_is_used_again_elsewhere() {
+    with_preemptions(
+        2,
+        before_a_wide_leaf,
+        [
+            |store| {
+                save(store, entry(1, 64), &INLINE);
+                assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            },
+            |store| {
+                store.invalidate(entry(1, 63));
+                save(store, entry(2, 0), &LARGE);
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            assert_eq!(restored(store, entry(2, 0)), Some(LARGE));
+            assert_eq!(restored(store, entry(1, 63)), None);
+        },
+    );
+}
+
+#[test]
+fn tag_13_two_link_the_leaf_and_one_has_a_wide_one_for_it() {
+    with_preemptions(
+        2,
+        before_a_wide_leaf,
+        [|store| save(store, entry(1, 64), &INLINE), |store| save(store, entry(1, 65), &LARGE)],
+        |store| {
+            assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            assert_eq!(restored(store, entry(1, 65)), Some(LARGE));
+            assert_eq!(restored(store, entry(1, 63)), Some(LARGE));
+        },
+    );
+}
+
+#[test]
+fn tag_13_the_leaf_before_dies_and_a_folio_is_staged_in_it() {
+    with_preemptions(
+        2,
+        before_a_wide_leaf,
+        [
+            |store| save(store, entry(1, 64), &INLINE),
+            |store| {
+                store.invalidate(entry(1, 63));
+                let folio = EntryRange::new(entry(2, 0), 2).unwrap();
+                store.save_range(folio, |_| Some(LARGE), AllocFlags::MAY_SLEEP).unwrap();
+            },
+        ],
+        |store| {
+            assert_eq!(restored(store, entry(1, 64)), Some(INLINE));
+            assert_eq!(restored(store, entry(2, 1)), Some(LARGE));
+        },
     );
 }
