@@ -67,6 +67,9 @@ pub trait KeepTags {
     /// [`TagStore::restore`].
     fn restore_page(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool;
 
+    /// [`TagStore::prefetch`].
+    fn prefetch(&self, _range: EntryRange) {}
+
     /// [`TagStore::contains`].
     fn has_tags(&self, entry: SwapEntry) -> bool;
 
@@ -96,6 +99,10 @@ impl<H: Host, P: PageSize> KeepTags for TagStore<H, P> {
 
     fn restore_page(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool {
         self.restore(entry, tags)
+    }
+
+    fn prefetch(&self, range: EntryRange) {
+        self.prefetch(range);
     }
 
     fn has_tags(&self, entry: SwapEntry) -> bool {
@@ -228,6 +235,7 @@ pub fn restore_folio<'p, T: KeepTags, M: TagMemory + 'p>(
     page: impl Fn(u64) -> Option<Page<'p, M>>,
 ) -> Result<u64> {
     check_folio::<T, M>(range, &page)?;
+    look_ahead(store, range, &page);
     let mut restored = 0_u64;
     for index in 0..range.len() {
         if let (Some(entry), Some(page)) = (range.get(index), page(index)) {
@@ -237,6 +245,19 @@ pub fn restore_folio<'p, T: KeepTags, M: TagMemory + 'p>(
     // Ordering: tags and flags before the PTE that the caller sets next (HOOK-8).
     fence(Ordering::Release);
     Ok(restored)
+}
+
+/// Asks for what restoring a folio of several pages will read. In a refault its first page is tagged, as all are mostly: nothing will be looked up.
+// Not inlined: its stack is given back before a page is restored.
+#[inline(never)]
+fn look_ahead<'p, T: KeepTags, M: TagMemory + 'p>(
+    store: &T,
+    range: EntryRange,
+    page: &impl Fn(u64) -> Option<Page<'p, M>>,
+) {
+    if range.len() > 1 && page(0).is_some_and(|first| !first.flags().is_tagged()) {
+        store.prefetch(range);
+    }
 }
 
 /// True if the page was not tagged and is now.

@@ -13,6 +13,9 @@ macro_rules! hint {
     };
 }
 
+/// Bytes of a line of cache, or a part of one.
+pub(crate) const LINE: usize = 64;
+
 /// Asks for the line of cache that `at` lies in. Nothing is read as far as the program is concerned, so `at` may point
 /// anywhere, to what another thread frees as well.
 #[inline(always)]

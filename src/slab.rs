@@ -414,10 +414,16 @@ fn place_of(object: NonNull<u8>) -> u8 {
     (object.addr().get() % SLAB_BYTES / FINE_STEP) as u8
 }
 
+/// Where the slab begins that holds what `at` points into, if it is one that does.
+#[inline(always)]
+pub(crate) fn head_of(at: *mut u8) -> *mut u8 {
+    at.map_addr(|a| a & !(SLAB_BYTES - 1))
+}
+
 /// # Safety
 /// `object` lies in a slab.
 unsafe fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
-    let slab = object.as_ptr().map_addr(|a| a & !(SLAB_BYTES - 1));
+    let slab = head_of(object.as_ptr());
     // SAFETY: a slab lies at an aligned address and is no larger than that, so this takes off
     // how far the object is into it; and no slab lies at null.
     unsafe { NonNull::new_unchecked(slab) }.cast()

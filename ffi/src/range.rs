@@ -98,6 +98,7 @@ pub unsafe extern "C" fn mteswap_restore_range(
         let range = range(first, nr)?;
         let tags = non_null(tags)?.as_ptr();
         const BITS: usize = c_ulong::BITS as usize;
+        store.tags.prefetch(range);
         let mut restored: c_long = 0;
         let mut found: c_ulong = 0;
         for index in 0..nr {

@@ -4,7 +4,7 @@
 //! are small ones, a byte a slot holds them. Words of pages with one tag are small, and
 //! such pages come in herds. A leaf that is going to get others may be wide from the start.
 
-use core::{marker::PhantomData, ptr::NonNull, slice::ChunksExact};
+use core::{marker::PhantomData, ops::Range, ptr::NonNull, slice::ChunksExact};
 
 use super::node::{FANOUT, SLOT_MASK, choose};
 use crate::{
@@ -17,6 +17,10 @@ pub(crate) type Word = *mut u8;
 
 /// The largest word that fits a byte.
 pub(super) const SMALL_MAX: usize = 0xff;
+
+/// Slots of a wide leaf in a cache line: what is to come is looked at so many at once, as many ahead. What a word refers to takes as
+/// long to come as several are worked on.
+pub(super) const AT_ONCE: u64 = 8;
 
 /// True if a leaf of bytes can hold the word.
 pub(crate) fn is_small(word: Word) -> bool {
@@ -235,6 +239,23 @@ impl<'a> Leaf<'a> {
         let mut last = leaf.get().eights(SLOT_MASK, SLOT_MASK).flatten();
         // Relaxed: it is for its size alone.
         last.any(|slot| !is_small(slot.load(Ordering::Relaxed)))
+    }
+
+    /// Hands what stands in the slots of some positions to `each`, and in what fills eights, if this is a wide leaf: as far as they are its own. It is for who has a use for words that may
+    /// be gone already. A model of all interleavings has none.
+    // Not inlined: its stack is given back before what was looked at is worked on.
+    #[inline(never)]
+    pub(super) fn glance(self, positions: Range<u64>, each: &impl Fn(Word)) {
+        let Kind::Wide(leaf) = self.kind() else { return };
+        if cfg!(any(loom, shuttle)) {
+            return;
+        }
+        let last = (positions.start | SLOT_MASK).min(positions.end.wrapping_sub(1));
+        // In pieces whose loop is unrolled.
+        for slots in leaf.get().eights(positions.start, last) {
+            // Relaxed: nothing is read where it leads.
+            slots.iter().for_each(|slot| each(slot.load(Ordering::Relaxed)));
+        }
     }
 
     /// The word in the slot of `position`: its lowest six bits choose.

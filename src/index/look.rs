@@ -1,8 +1,10 @@
 //! Looking up: no lock is taken, and nothing written.
 
+use core::ops::Range;
+
 use super::{
     Index,
-    leaf::{Leaf, Word},
+    leaf::{AT_ONCE, Leaf, Word},
     node::{Child, Node, SLOT_MASK},
     tree::{View, Visit},
 };
@@ -37,6 +39,9 @@ pub(crate) enum Seen<'a, H: Host> {
     /// Nothing to believe: a walk finds out.
     Nothing,
 }
+
+/// Slots that are looked at before any is worked on: what they refer to stays in a cache of the processor's own meanwhile.
+const AT_MOST: u64 = 512;
 
 impl<H: Host> Index<H> {
     /// The word of `entry`, or null. Takes no lock, writes nothing.
@@ -86,21 +91,33 @@ impl<H: Host> Index<H> {
     }
 
     /// Calls `each` with the place in `range` and the word of every entry that has one, in order, and where it
-    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own.
+    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own. Some time before, `ahead` has
+    /// had what stood in its place then, of a wide leaf.
     #[inline]
     pub(crate) fn look_through<'a>(
         &'a self,
         range: EntryRange,
+        ahead: impl Fn(Word),
         mut each: impl FnMut(u64, Word, Lead<'a, H>),
     ) {
         let (first, last) = (range.first().raw(), range.last().raw());
         let mut position = first;
         while position <= last {
-            // The last of all positions is half of what fits.
-            let behind = (position | SLOT_MASK).min(last).wrapping_add(1);
+            // Behind the last of all positions: that is half of what fits.
+            let behind = |mask: u64| (position | mask).min(last).wrapping_add(1);
             let Some(view) = self.view(position) else {
-                position = behind;
+                position = behind(SLOT_MASK);
                 continue;
+            };
+            let behind = if view.lead().leaf.is_wide() {
+                // Where a walk or a leaf begins, what comes at once, too.
+                let begins = position == first || position & SLOT_MASK == 0;
+                let known = if begins { 0 } else { AT_ONCE };
+                let next = position.wrapping_add(known)..position.wrapping_add(2 * AT_ONCE);
+                self.glance(next, &ahead);
+                behind(AT_ONCE - 1)
+            } else {
+                behind(SLOT_MASK)
             };
             // As long as it is worth something; then once more from there.
             while let Some(word) = view.get(position) {
@@ -112,6 +129,27 @@ impl<H: Host> Index<H> {
                     break;
                 }
             }
+        }
+    }
+
+    /// Hands what stands in the places of `range` to `ahead`, of the first [`AT_MOST`] and where a hint leads to a wide leaf: for who
+    /// goes through them by itself.
+    #[inline]
+    pub(crate) fn look_ahead(&self, range: EntryRange, ahead: impl Fn(Word)) {
+        let first = range.first().raw();
+        let behind = range.last().raw().min(first.wrapping_add(AT_MOST - 1)).wrapping_add(1);
+        let mut position = first;
+        while position < behind {
+            self.glance(position..behind, &ahead);
+            position = (position | SLOT_MASK).wrapping_add(1);
+        }
+    }
+
+    /// Hands what stands in the slots of some positions to `each`, those of the first one's leaf, if that is wide and a hint leads there.
+    #[inline]
+    fn glance(&self, positions: Range<u64>, each: &impl Fn(Word)) {
+        if let Some((_, leaf)) = self.known_leaf(positions.start) {
+            leaf.glance(positions, each);
         }
     }
 

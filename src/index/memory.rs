@@ -12,6 +12,7 @@ use super::{
 use crate::{
     host::{AllocFlags, Host},
     pool::{Pool, Ref, Stack},
+    prefetch::{LINE, prefetch},
 };
 
 /// Leaves and nodes, and the host they come from.
@@ -64,6 +65,10 @@ impl<H: Host> Memory<H> {
     #[inline]
     pub(super) fn take_wide(&self, flags: AllocFlags) -> Option<Ref<'_, Wide>> {
         let leaf = self.wides.take(&self.host, flags)?;
+        // All of it will be written to, slot by slot, and before each lock the processor waits for that.
+        (0..size_of::<Wide>())
+            .step_by(LINE)
+            .for_each(|at| prefetch(leaf.as_ptr().wrapping_byte_add(at).cast()));
         // SAFETY: from a pool that is borrowed with `self`.
         Some(unsafe { Ref::new(leaf) })
     }

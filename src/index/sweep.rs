@@ -19,9 +19,15 @@ impl<H: Host> Index<H> {
     /// a whole `each` may get small ones too, and nulls: whoever has to look at a word sees that
     /// by the way.
     #[inline(never)]
-    pub(crate) fn drain(&self, range: EntryRange, mut each: impl FnMut(Word)) {
+    pub(crate) fn drain(
+        &self,
+        range: EntryRange,
+        ahead: impl Fn(Word),
+        mut each: impl FnMut(Word),
+    ) {
         let last = range.last().raw();
         let mut first = range.first().raw();
+        let mut looked_at = first;
         loop {
             // Where there is a leaf, the next one follows mostly.
             let leaf = self.lock_known(first).or_else(|| self.next_leaf(first, last));
@@ -33,6 +39,7 @@ impl<H: Host> Index<H> {
                 leaf.detach().for_each(&mut each);
                 end
             } else {
+                leaf.look_ahead(&mut looked_at, &ahead);
                 drain_some(leaf, position, end.min(last), &mut each)
             };
             // Behind the last position of all, counting would begin anew.

@@ -6,6 +6,7 @@ use crate::{
     testing::TestHost,
 };
 
+mod ahead;
 mod hints;
 mod kinds;
 
@@ -30,14 +31,14 @@ fn take(index: &Index<TestHost>, entry: SwapEntry) -> usize {
 
 fn drain(index: &Index<TestHost>, first: SwapEntry, nr: usize) -> Vec<usize> {
     let mut words = Vec::new();
-    index.drain(EntryRange::new(first, nr).unwrap(), |word| words.push(word.addr()));
+    index.drain(EntryRange::new(first, nr).unwrap(), |_| {}, |word| words.push(word.addr()));
     words.retain(|word| *word > 255);
     words
 }
 
 /// Drains every area and drops the index.
 fn empty(index: Index<TestHost>) {
-    SwapType::all().for_each(|ty| index.drain(EntryRange::area(ty), |_| {}));
+    SwapType::all().for_each(|ty| index.drain(EntryRange::area(ty), |_| {}, |_| {}));
 }
 
 /// A splitmix generator, seeded: failures repeat.

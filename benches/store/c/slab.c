@@ -91,6 +91,8 @@ static struct object *refill(size_t size, void (*construct)(void *))
 static inline void *take(struct cache *cache, unsigned int list, struct object *object, size_t size)
 {
 	cache->free[list] = object->next;
+	/* As SLUB does: where the next one leads to is read when it is taken. */
+	__builtin_prefetch(object->next, 1);
 	account(cache, (long)size);
 	return object;
 }

@@ -220,6 +220,8 @@ fn threads<S: Store>(store: &S, class: Class, plan: &Plan<'_>, rounds: &mut Roun
         ("same leaf", 2, Place::SameLeaf),
     ];
     for (name, threads, place) in places {
+        // Once unmeasured: what others have given back is with who uses it now, as it is where threads stay at their work.
+        time::parallel(store, plan, threads, place);
         for (operation, calls) in time::parallel(store, plan, threads, place) {
             let row = format!("threads\t{class}\t{name}\t{operation}");
             rounds.note(&format!("{row}\t{}", S::NAME), [calls]);

@@ -1,0 +1,140 @@
+//! What is looked at before its turn.
+
+use std::{cell::RefCell, vec::Vec};
+
+use super::*;
+
+/// Where an event came from, and its word.
+#[derive(Debug, PartialEq)]
+enum Event {
+    Ahead(usize),
+    Turn(usize),
+}
+
+use Event::{Ahead, Turn};
+
+/// Not small, so that leaves are wide; and the offset shows.
+fn large(offset: u64) -> usize {
+    (offset as usize + 1) << 10
+}
+
+/// An index of wide leaves with a word for each offset below `end`.
+fn filled(end: u64) -> Index<TestHost> {
+    let index = Index::new(TestHost::new());
+    for offset in 0..end {
+        insert(&index, entry(1, offset), large(offset)).unwrap();
+    }
+    index
+}
+
+/// Every word that had its turn was looked at before, and no more than was near.
+#[track_caller]
+fn assert_ahead(events: &[Event], turns: usize, at_most: usize) {
+    let mut seen = Vec::new();
+    for event in events {
+        match event {
+            Ahead(word) => seen.push(*word),
+            Turn(word) => assert!(seen.contains(word), "{word:#x} was not looked at: {events:x?}"),
+        }
+    }
+    assert_eq!(events.len() - seen.len(), turns);
+    assert!(seen.len() <= at_most, "{} looks for {turns} turns", seen.len());
+}
+
+const RANGES: [(u64, usize); 9] =
+    [(0, 1), (0, 16), (0, 64), (3, 5), (13, 30), (48, 16), (60, 9), (63, 2), (0, 300)];
+
+#[test]
+fn words_are_looked_at_before_their_turn() {
+    let index = filled(320);
+    for (first, nr) in RANGES {
+        let events = RefCell::new(Vec::new());
+        index.look_through(
+            EntryRange::new(entry(1, first), nr).unwrap(),
+            |word| events.borrow_mut().push(Ahead(word.addr())),
+            |_, word, _| events.borrow_mut().push(Turn(word.addr())),
+        );
+        // Two lines where it begins and in each leaf, one more with each line.
+        assert_ahead(&events.into_inner(), nr, (nr / 8 + nr / 64 + 5) * 8);
+    }
+    empty(index);
+}
+
+#[test]
+fn words_are_looked_at_before_they_are_drained() {
+    for (first, nr) in RANGES {
+        let index = filled(320);
+        let events = RefCell::new(Vec::new());
+        index.drain(
+            EntryRange::new(entry(1, first), nr).unwrap(),
+            |word| events.borrow_mut().push(Ahead(word.addr())),
+            |word| events.borrow_mut().push(Turn(word.addr())),
+        );
+        let mut events = events.into_inner();
+        // A leaf that goes as a whole is not looked at.
+        let is_whole = |word: &usize| {
+            let leaf = ((word >> 10) - 1) as u64 & !63;
+            first <= leaf && leaf + 64 <= first + nr as u64
+        };
+        events.retain(|event| !matches!(event, Turn(word) if is_whole(word)));
+        let turns = events.iter().filter(|event| matches!(event, Turn(_))).count();
+        let whole = (first.next_multiple_of(64)..)
+            .step_by(64)
+            .take_while(|leaf| leaf + 64 <= first + nr as u64);
+        assert_eq!(turns, nr - whole.count() * 64);
+        assert_ahead(&events, turns, (turns / 8 + 4) * 8);
+        empty(index);
+    }
+}
+
+#[test]
+fn a_range_is_looked_at_as_a_whole_up_to_512() {
+    let index = filled(1024);
+    for (first, nr) in RANGES.into_iter().chain([(0, 512), (5, 700), (1000, 24)]) {
+        let seen = RefCell::new(Vec::new());
+        let range = EntryRange::new(entry(1, first), nr).unwrap();
+        index.look_ahead(range, |word| seen.borrow_mut().push(word.addr()));
+        // And what else is in their lines.
+        let from = first & !7;
+        let behind = (first + nr.min(512) as u64).next_multiple_of(8);
+        let expected: Vec<usize> = (from..behind).map(large).collect();
+        assert_eq!(seen.into_inner(), expected, "{first} {nr}");
+    }
+    empty(index);
+}
+
+#[test]
+fn small_words_refer_to_nothing_and_are_not_looked_at() {
+    let index = Index::new(TestHost::new());
+    for offset in 0..64 {
+        insert(&index, entry(0, offset), 7).unwrap();
+    }
+    let range = EntryRange::new(entry(0, 0), 64).unwrap();
+    let mut turns = 0;
+    index.look_through(range, |word| panic!("{word:?}"), |_, _, _| turns += 1);
+    index.look_ahead(range, |word| panic!("{word:?}"));
+    index.drain(EntryRange::new(entry(0, 3), 9).unwrap(), |word| panic!("{word:?}"), |_| {});
+    assert_eq!(turns, 64);
+    empty(index);
+}
+
+#[test]
+fn the_last_offsets_of_all_are_looked_at_and_nothing_behind() {
+    let index = Index::new(TestHost::new());
+    for offset in OFFSET_MAX - 20..=OFFSET_MAX {
+        insert(&index, entry(31, offset), large(0)).unwrap();
+    }
+    let range = EntryRange::new(entry(31, OFFSET_MAX - 20), 21).unwrap();
+    let seen = RefCell::new(0);
+    let look = |word: Word| *seen.borrow_mut() += usize::from(!word.is_null());
+    index.look_ahead(range, look);
+    assert_eq!(seen.take(), 21);
+    let mut turns = 0;
+    index.look_through(range, look, |_, _, _| turns += 1);
+    assert_eq!(turns, 21);
+    assert!(seen.take() >= 21);
+    let mut turns = 0;
+    index.drain(range, look, |_| turns += 1);
+    assert_eq!((turns, seen.take()), (21, 21));
+    empty(index);
+}
