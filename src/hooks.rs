@@ -67,8 +67,8 @@ pub trait KeepTags {
     /// [`TagStore::restore`].
     fn restore_page(&self, entry: SwapEntry, tags: &mut (impl TagSink + ?Sized)) -> bool;
 
-    /// [`TagStore::prefetch`].
-    fn prefetch(&self, _range: EntryRange) {}
+    /// [`TagStore::prefetch`]: a hint, which does nothing by itself. Who wraps a store passes it on.
+    fn prefetch_tags(&self, _range: EntryRange) {}
 
     /// [`TagStore::contains`].
     fn has_tags(&self, entry: SwapEntry) -> bool;
@@ -101,7 +101,7 @@ impl<H: Host, P: PageSize> KeepTags for TagStore<H, P> {
         self.restore(entry, tags)
     }
 
-    fn prefetch(&self, range: EntryRange) {
+    fn prefetch_tags(&self, range: EntryRange) {
         self.prefetch(range);
     }
 
@@ -247,7 +247,7 @@ pub fn restore_folio<'p, T: KeepTags, M: TagMemory + 'p>(
     Ok(restored)
 }
 
-/// Asks for what restoring a folio of several pages will read. In a refault its first page is tagged, as all are mostly: nothing will be looked up.
+/// Asks for what restoring a folio will read. In a refault its first page is tagged, as all are mostly: nothing will be looked up.
 // Not inlined: its stack is given back before a page is restored.
 #[inline(never)]
 fn look_ahead<'p, T: KeepTags, M: TagMemory + 'p>(
@@ -255,8 +255,8 @@ fn look_ahead<'p, T: KeepTags, M: TagMemory + 'p>(
     range: EntryRange,
     page: &impl Fn(u64) -> Option<Page<'p, M>>,
 ) {
-    if range.len() > 1 && page(0).is_some_and(|first| !first.flags().is_tagged()) {
-        store.prefetch(range);
+    if T::KEEPS && page(0).is_some_and(|first| !first.flags().is_tagged()) {
+        store.prefetch_tags(range);
     }
 }
 

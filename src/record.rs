@@ -326,12 +326,12 @@ impl<H: Host, P: PageSize> Records<H, P> {
     /// Asks for the lines of cache that restoring or freeing a record begins with. It may be gone: nothing is read.
     #[inline(always)]
     pub(crate) fn prefetch(word: Word) {
-        if is_inline(word) {
+        // A hint to where nothing can be walks the page tables each time.
+        if is_inline(word) || word.is_null() {
             return;
         }
-        // Null, too: a test would cost more than a hint for nothing.
         prefetch(word);
-        // The slab's head, or a raw payload's other half.
+        // The head of the slab, or what follows, of which raw tags of a page of 4 KiB have one line.
         prefetch(if is_of_slab(word) { head_of(word) } else { word.wrapping_byte_add(LINE) });
     }
 

@@ -24,7 +24,7 @@ mod tests;
 /// | call | may allocate | may sleep | takes |
 /// |---|---|---|---|
 /// | [`save`](Self::save), [`save_range`](Self::save_range), [`move_record`](Self::move_record) | yes | where its flags allow | one leaf's lock at a time |
-/// | [`restore`](Self::restore), [`next`](Self::next), [`contains`](Self::contains) | no | no | nothing, or one leaf's lock |
+/// | [`restore`](Self::restore), [`next`](Self::next), [`contains`](Self::contains), [`prefetch`](Self::prefetch) | no | no | nothing, or one leaf's lock |
 /// | [`invalidate`](Self::invalidate) and its ranges | no | no | one leaf's lock at a time |
 /// | [`reserve`](Self::reserve) | yes | yes | |
 ///

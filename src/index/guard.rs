@@ -3,8 +3,8 @@
 use super::{
     Index,
     exchange::Part,
-    leaf::{AT_ONCE, Kind, Leaf, Wide, Word, is_small},
-    node::{Child, FANOUT, Node, SLOT_MASK},
+    leaf::{Kind, Leaf, Wide, Word, is_small},
+    node::{Child, FANOUT, Node},
 };
 use crate::{
     host::{Entered, Host},
@@ -190,19 +190,6 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         }
         narrow.get().wipe();
         Some(Leaf::narrow(narrow))
-    }
-
-    /// Hands what stands in the slots that come next to `ahead`, but for those before `looked_at`, which is moved on.
-    #[inline]
-    pub(super) fn look_ahead(&self, looked_at: &mut u64, ahead: &impl Fn(Word)) {
-        let from = self.position.max(*looked_at);
-        // These at once and the next, if they are of this leaf.
-        let next = (self.position | (AT_ONCE - 1)).wrapping_add(AT_ONCE);
-        let behind = (self.position | SLOT_MASK).min(next).wrapping_add(1);
-        if from < behind {
-            self.leaf.glance(from..behind, ahead);
-            *looked_at = behind;
-        }
     }
 
     /// Keeps the leaf linked until [`unpin`](Self::unpin), with or without records, and unlocks

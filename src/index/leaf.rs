@@ -18,8 +18,8 @@ pub(crate) type Word = *mut u8;
 /// The largest word that fits a byte.
 pub(super) const SMALL_MAX: usize = 0xff;
 
-/// Slots of a wide leaf in a cache line: what is to come is looked at so many at once, as many ahead. What a word refers to takes as
-/// long to come as several are worked on.
+/// Slots of a wide leaf in a cache line: as many are looked at at once, and as many ahead. What a word refers to takes as long to come
+/// as several are worked on.
 pub(super) const AT_ONCE: u64 = 8;
 
 /// True if a leaf of bytes can hold the word.
@@ -241,15 +241,12 @@ impl<'a> Leaf<'a> {
         last.any(|slot| !is_small(slot.load(Ordering::Relaxed)))
     }
 
-    /// Hands what stands in the slots of some positions to `each`, and in what fills eights, if this is a wide leaf: as far as they are its own. It is for who has a use for words that may
-    /// be gone already. A model of all interleavings has none.
+    /// Hands the words at some positions to `each`, as far as they are this leaf's, and what else is in their lines; nothing of a narrow
+    /// leaf.
     // Not inlined: its stack is given back before what was looked at is worked on.
     #[inline(never)]
     pub(super) fn glance(self, positions: Range<u64>, each: &impl Fn(Word)) {
         let Kind::Wide(leaf) = self.kind() else { return };
-        if cfg!(any(loom, shuttle)) {
-            return;
-        }
         let last = (positions.start | SLOT_MASK).min(positions.end.wrapping_sub(1));
         // In pieces whose loop is unrolled.
         for slots in leaf.get().eights(positions.start, last) {

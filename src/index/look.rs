@@ -43,6 +43,13 @@ pub(crate) enum Seen<'a, H: Host> {
 /// Slots that are looked at before any is worked on: what they refer to stays in a cache of the processor's own meanwhile.
 const AT_MOST: u64 = 512;
 
+/// The last position to look at on the way through a range. Behind a folio of some size the next one in its leaf has its turn soon, as
+/// often as not: when all that was near is read ahead, or freed.
+pub(super) fn near(range: EntryRange) -> u64 {
+    let last = range.last().raw();
+    if range.len() < AT_ONCE { last } else { last | SLOT_MASK }
+}
+
 impl<H: Host> Index<H> {
     /// The word of `entry`, or null. Takes no lock, writes nothing.
     #[inline]
@@ -91,8 +98,8 @@ impl<H: Host> Index<H> {
     }
 
     /// Calls `each` with the place in `range` and the word of every entry that has one, in order, and where it
-    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own. Some time before, `ahead` has
-    /// had what stood in its place then, of a wide leaf.
+    /// was seen. Takes no lock and writes nothing; each word was there at a moment of its own. `ahead` is handed
+    /// words as by [`look_ahead`](Self::look_ahead).
     #[inline]
     pub(crate) fn look_through<'a>(
         &'a self,
@@ -101,39 +108,36 @@ impl<H: Host> Index<H> {
         mut each: impl FnMut(u64, Word, Lead<'a, H>),
     ) {
         let (first, last) = (range.first().raw(), range.last().raw());
+        let (mut looked_at, near) = (first, near(range));
         let mut position = first;
-        while position <= last {
-            // Behind the last of all positions: that is half of what fits.
-            let behind = |mask: u64| (position | mask).min(last).wrapping_add(1);
+        'leaves: while position <= last {
+            // The last of all positions is half of what fits.
+            let behind = (position | SLOT_MASK).min(last).wrapping_add(1);
             let Some(view) = self.view(position) else {
-                position = behind(SLOT_MASK);
+                position = behind;
                 continue;
             };
-            let behind = if view.lead().leaf.is_wide() {
-                // Where a walk or a leaf begins, what comes at once, too.
-                let begins = position == first || position & SLOT_MASK == 0;
-                let known = if begins { 0 } else { AT_ONCE };
-                let next = position.wrapping_add(known)..position.wrapping_add(2 * AT_ONCE);
-                self.glance(next, &ahead);
-                behind(AT_ONCE - 1)
-            } else {
-                behind(SLOT_MASK)
-            };
-            // As long as it is worth something; then once more from there.
-            while let Some(word) = view.get(position) {
-                if !word.is_null() {
-                    each(position.wrapping_sub(first), word, view.lead());
+            while position < behind {
+                let mut stop = behind;
+                if view.lead().leaf.is_wide() {
+                    self.look_ahead_from(position, near, &mut looked_at, &ahead);
+                    stop = (position | (AT_ONCE - 1)).wrapping_add(1).min(behind);
                 }
-                position = position.wrapping_add(1);
-                if position == behind {
-                    break;
+                while position < stop {
+                    // As long as it is worth something; then once more from there.
+                    let Some(word) = view.get(position) else { continue 'leaves };
+                    if !word.is_null() {
+                        each(position.wrapping_sub(first), word, view.lead());
+                    }
+                    position = position.wrapping_add(1);
                 }
             }
         }
     }
 
-    /// Hands what stands in the places of `range` to `ahead`, of the first [`AT_MOST`] and where a hint leads to a wide leaf: for who
-    /// goes through them by itself.
+    /// Hands words to `ahead` that it will soon be the turn of, of the first [`AT_MOST`] entries of a range: those that lie in wide leaves
+    /// to which hints lead, and what else is in their lines. It is for who has a use for words that may be gone already.
+    /// A model of all interleavings has none.
     #[inline]
     pub(crate) fn look_ahead(&self, range: EntryRange, ahead: impl Fn(Word)) {
         let first = range.first().raw();
@@ -145,11 +149,34 @@ impl<H: Host> Index<H> {
         }
     }
 
-    /// Hands what stands in the slots of some positions to `each`, those of the first one's leaf, if that is wide and a hint leads there.
+    /// The same for who is at `position` on the way to `last`: the rest of its line and the next one, but for what is before `looked_at`,
+    /// which is moved on.
     #[inline]
-    fn glance(&self, positions: Range<u64>, each: &impl Fn(Word)) {
+    pub(super) fn look_ahead_from(
+        &self,
+        position: u64,
+        last: u64,
+        looked_at: &mut u64,
+        ahead: &impl Fn(Word),
+    ) {
+        let from = position.max(*looked_at);
+        let next = (position | (AT_ONCE - 1)).wrapping_add(AT_ONCE).min(last);
+        // What is in another leaf has its turn when it is looked at from there.
+        let behind = next.min(from | SLOT_MASK).wrapping_add(1);
+        if from < behind {
+            self.glance(from..behind, ahead);
+            *looked_at = behind;
+        }
+    }
+
+    /// The same, of positions that begin in a leaf, as far as they are of it.
+    #[inline]
+    fn glance(&self, positions: Range<u64>, ahead: &impl Fn(Word)) {
+        if cfg!(any(loom, shuttle)) {
+            return;
+        }
         if let Some((_, leaf)) = self.known_leaf(positions.start) {
-            leaf.glance(positions, each);
+            leaf.glance(positions, ahead);
         }
     }
 

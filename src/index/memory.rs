@@ -86,6 +86,14 @@ impl<H: Host> Memory<H> {
     }
 }
 
+/// Asks for all lines of a leaf that is going to be filled, as most are: slot by slot, and with each lock the processor waits for what
+/// was stored before.
+fn will_fill(leaf: Ref<'_, Wide>) -> Ref<'_, Wide> {
+    let lines = (0..size_of::<Wide>()).step_by(LINE);
+    lines.for_each(|at| prefetch(leaf.as_ptr().as_ptr().wrapping_byte_add(at).cast()));
+    leaf
+}
+
 /// The nodes and the leaf that linking one position may need, gathered ahead because
 /// nothing is allocated under a lock. What is left over goes back to the pools.
 pub(super) struct Kit<'a, H: Host> {
@@ -122,7 +130,7 @@ impl<'a, H: Host> Kit<'a, H> {
         let Memory { host, wides, .. } = &self.index.memory;
         if self.leaf.is_none() {
             // SAFETY: from a pool that is borrowed with the index.
-            let wide = wides.take_unused(host).map(|leaf| unsafe { Ref::new(leaf) });
+            let wide = wides.take_unused(host).map(|leaf| will_fill(unsafe { Ref::new(leaf) }));
             self.leaf = wide.map(Leaf::wide);
         }
     }

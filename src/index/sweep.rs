@@ -3,6 +3,7 @@
 use super::{
     Index, LeafGuard,
     leaf::{Word, is_small},
+    look::near,
     node::SLOT_MASK,
 };
 use crate::{
@@ -17,7 +18,7 @@ impl<H: Host> Index<H> {
     /// Takes every word of `range` out and hands those that are not small to `each`, with no
     /// lock held. A small word is no pointer: there is nothing to let go of. Where a leaf goes as
     /// a whole `each` may get small ones too, and nulls: whoever has to look at a word sees that
-    /// by the way.
+    /// by the way. `ahead` is handed words as by [`look_ahead`](Self::look_ahead), of leaves that do not go as a whole.
     #[inline(never)]
     pub(crate) fn drain(
         &self,
@@ -27,8 +28,11 @@ impl<H: Host> Index<H> {
     ) {
         let last = range.last().raw();
         let mut first = range.first().raw();
-        let mut looked_at = first;
+        let (mut looked_at, near) = (first, near(range));
         loop {
+            if first & SLOT_MASK != 0 || first | SLOT_MASK > last {
+                self.look_ahead_from(first, near, &mut looked_at, &ahead);
+            }
             // Where there is a leaf, the next one follows mostly.
             let leaf = self.lock_known(first).or_else(|| self.next_leaf(first, last));
             let Some(leaf) = leaf else { return };
@@ -39,7 +43,6 @@ impl<H: Host> Index<H> {
                 leaf.detach().for_each(&mut each);
                 end
             } else {
-                leaf.look_ahead(&mut looked_at, &ahead);
                 drain_some(leaf, position, end.min(last), &mut each)
             };
             // Behind the last position of all, counting would begin anew.

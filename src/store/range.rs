@@ -94,16 +94,19 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         written
     }
 
-    /// Asks for what restoring `range` reads to be brought to the processor's caches, of its first 512 entries: for who restores a
-    /// folio page by page. [`restore_range`](Self::restore_range) does so by itself. Records of what was swapped out long
-    /// ago lie in memory that nothing has touched since. A hint, which changes nothing.
+    /// Asks for what restoring `range` will read to be brought to the processor's caches, for who restores a folio page by page; of
+    /// its first 512 entries, 128 bytes of each record at most, and of one entry nothing. Records of what was swapped out
+    /// long ago lie in memory that nothing has touched since. A hint: it changes nothing, and leaves out what takes long to
+    /// find. [`restore_range`](Self::restore_range) asks by itself, a little ahead of where it is.
     ///
     /// # Contexts
-    /// As [`contains`](Self::contains).
+    /// Any; takes no lock.
     // Not inlined: its stack is given back before a page is restored.
     #[inline(never)]
     pub fn prefetch(&self, range: EntryRange) {
-        self.index.look_ahead(range, Records::<H, P>::prefetch);
+        if range.len() > 1 {
+            self.index.look_ahead(range, Records::<H, P>::prefetch);
+        }
     }
 
     /// Drops the records of all entries of `range`.

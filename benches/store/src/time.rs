@@ -91,22 +91,34 @@ pub(crate) fn round<S: Store>(store: &S, plan: &Plan<'_>) -> Vec<(&'static str, 
     );
     store.invalidate_area(plan.ty);
 
-    for (nr, save, restore, invalidate) in [
-        (16, "save, folios of 16", "restore, folios of 16", "invalidate, folios of 16"),
-        (512, "save, folios of 512", "restore, folios of 512", "invalidate, folios of 512"),
+    for (nr, save, restore, random, invalidate) in [
+        (
+            16,
+            "save, folios of 16",
+            "restore, folios of 16",
+            "restore, random folios of 16",
+            "invalidate, folios of 16",
+        ),
+        (
+            512,
+            "save, folios of 512",
+            "restore, folios of 512",
+            "restore, random folios of 512",
+            "invalidate, folios of 512",
+        ),
     ] {
         let folios = || (0..plan.entries / nr as u64).map(|folio| folio * nr as u64);
+        let shuffled: Vec<u64> = plan.random().filter(|offset| offset % nr as u64 == 0).collect();
         let page = |first| move |i| plan.page(first + i);
         let mut a_page = |what, sample: Sample| note(what, sample.with(|ns| ns / nr as f64));
         a_page(save, each(folios(), |first| store.save_range(base + first, nr, page(first))));
         let mut tags = vec![[0; 16]; nr];
-        a_page(
-            restore,
-            each(folios(), |first| {
-                assert_eq!(store.restore_range(base + first, &mut tags), nr);
-                black_box(&tags);
-            }),
-        );
+        let mut restore_folio = |first| {
+            assert_eq!(store.restore_range(base + first, &mut tags), nr);
+            black_box(&tags);
+        };
+        a_page(restore, each(folios(), &mut restore_folio));
+        a_page(random, each(shuffled.into_iter(), &mut restore_folio));
         a_page(invalidate, each(folios(), |first| store.invalidate_range(base + first, nr)));
     }
 

@@ -53,6 +53,12 @@ impl KeepTags for Tags {
         }
     }
 
+    fn prefetch_tags(&self, range: EntryRange) {
+        if let Self::Ours(store) = self {
+            store.prefetch_tags(range);
+        }
+    }
+
     fn has_tags(&self, entry: SwapEntry) -> bool {
         match self {
             Self::Ours(store) => store.has_tags(entry),

@@ -1,6 +1,6 @@
 //! What is looked at before its turn.
 
-use std::{cell::RefCell, vec::Vec};
+use std::{cell::RefCell, vec, vec::Vec};
 
 use super::*;
 
@@ -41,6 +41,25 @@ fn assert_ahead(events: &[Event], turns: usize, at_most: usize) {
     assert!(seen.len() <= at_most, "{} looks for {turns} turns", seen.len());
 }
 
+/// At each turn of a walk that began with a line, all of the next line had been looked at, if it
+/// was of the range.
+#[track_caller]
+fn assert_a_line_ahead(events: &[Event], first: u64, nr: usize) {
+    let mut seen = Vec::new();
+    let mut turn = first;
+    for event in events {
+        match event {
+            Ahead(word) => seen.push(*word),
+            Turn(_) => {
+                let next = (turn & !7) + 8..((turn & !7) + 16).min(first + nr as u64);
+                let missing: Vec<_> = next.map(large).filter(|word| !seen.contains(word)).collect();
+                assert!(missing.is_empty(), "{missing:x?} at {turn}");
+                turn += 1;
+            }
+        }
+    }
+}
+
 const RANGES: [(u64, usize); 9] =
     [(0, 1), (0, 16), (0, 64), (3, 5), (13, 30), (48, 16), (60, 9), (63, 2), (0, 300)];
 
@@ -54,8 +73,14 @@ fn words_are_looked_at_before_their_turn() {
             |word| events.borrow_mut().push(Ahead(word.addr())),
             |_, word, _| events.borrow_mut().push(Turn(word.addr())),
         );
-        // Two lines where it begins and in each leaf, one more with each line.
-        assert_ahead(&events.into_inner(), nr, (nr / 8 + nr / 64 + 5) * 8);
+        let events = events.into_inner();
+        // No line twice, but where a walk begins amid one; and of a folio of some size the one behind.
+        let lines = ((first + nr as u64).div_ceil(8) - first / 8) as usize + usize::from(nr >= 8);
+        let lines = lines + 2 * usize::from(!first.is_multiple_of(8));
+        assert_ahead(&events, nr, lines * 8);
+        if first % 8 == 0 {
+            assert_a_line_ahead(&events, first, nr);
+        }
     }
     empty(index);
 }
@@ -82,7 +107,7 @@ fn words_are_looked_at_before_they_are_drained() {
             .step_by(64)
             .take_while(|leaf| leaf + 64 <= first + nr as u64);
         assert_eq!(turns, nr - whole.count() * 64);
-        assert_ahead(&events, turns, (turns / 8 + 4) * 8);
+        assert_ahead(&events, turns, (turns / 8 + 5) * 8);
         empty(index);
     }
 }
@@ -90,7 +115,7 @@ fn words_are_looked_at_before_they_are_drained() {
 #[test]
 fn a_range_is_looked_at_as_a_whole_up_to_512() {
     let index = filled(1024);
-    for (first, nr) in RANGES.into_iter().chain([(0, 512), (5, 700), (1000, 24)]) {
+    for (first, nr) in RANGES.into_iter().chain([(0, 512), (0, 600), (5, 700), (1000, 24)]) {
         let seen = RefCell::new(Vec::new());
         let range = EntryRange::new(entry(1, first), nr).unwrap();
         index.look_ahead(range, |word| seen.borrow_mut().push(word.addr()));
@@ -119,22 +144,37 @@ fn small_words_refer_to_nothing_and_are_not_looked_at() {
 }
 
 #[test]
-fn the_last_offsets_of_all_are_looked_at_and_nothing_behind() {
+fn a_leaf_that_no_hint_leads_to_is_gone_through_all_the_same() {
+    let index = filled(64);
+    // Shares the hint's place, and has it now.
+    insert(&index, entry(1, 512 * 4096), large(0)).unwrap();
+    let range = EntryRange::new(entry(1, 0), 64).unwrap();
+    let mut turns = 0;
+    index.look_through(range, |_| {}, |_, _, _| turns += 1);
+    assert_eq!(turns, 64);
+    assert_eq!(drain(&index, entry(1, 0), 60).len(), 60);
+    empty(index);
+}
+
+#[test]
+fn the_last_offsets_are_looked_at_and_none_of_the_next_type() {
     let index = Index::new(TestHost::new());
-    for offset in OFFSET_MAX - 20..=OFFSET_MAX {
-        insert(&index, entry(31, offset), large(0)).unwrap();
+    for offset in 0..16 {
+        insert(&index, entry(2, OFFSET_MAX - offset), large(0)).unwrap();
+        insert(&index, entry(31, OFFSET_MAX - offset), large(0)).unwrap();
+        insert(&index, entry(3, offset), large(1)).unwrap();
     }
-    let range = EntryRange::new(entry(31, OFFSET_MAX - 20), 21).unwrap();
-    let seen = RefCell::new(0);
-    let look = |word: Word| *seen.borrow_mut() += usize::from(!word.is_null());
-    index.look_ahead(range, look);
-    assert_eq!(seen.take(), 21);
-    let mut turns = 0;
-    index.look_through(range, look, |_, _, _| turns += 1);
-    assert_eq!(turns, 21);
-    assert!(seen.take() >= 21);
-    let mut turns = 0;
-    index.drain(range, look, |_| turns += 1);
-    assert_eq!((turns, seen.take()), (21, 21));
+    for ty in [2, 31] {
+        let range = EntryRange::new(entry(ty, OFFSET_MAX - 15), 16).unwrap();
+        let seen = RefCell::new(Vec::new());
+        let look = |word: Word| seen.borrow_mut().push(word.addr());
+        index.look_ahead(range, look);
+        assert_eq!(seen.take(), [large(0); 16]);
+        let mut turns = 0;
+        index.look_through(range, look, |_, _, _| turns += 1);
+        assert_eq!((turns, seen.take()), (16, vec![large(0); 16]));
+        index.drain(range, look, |_| turns += 1);
+        assert_eq!((turns, seen.take()), (32, vec![large(0); 16]));
+    }
     empty(index);
 }

@@ -67,6 +67,10 @@ impl KeepTags for Store {
         self.call(entry, |tags| tags.restore_page(entry, sink))
     }
 
+    fn prefetch_tags(&self, range: EntryRange) {
+        self.call(range.first(), |tags| tags.prefetch_tags(range));
+    }
+
     fn has_tags(&self, entry: SwapEntry) -> bool {
         self.call(entry, |tags| tags.has_tags(entry))
     }
