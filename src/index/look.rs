@@ -43,8 +43,8 @@ pub(crate) enum Seen<'a, H: Host> {
 /// Slots that are looked at before any is worked on: what they refer to stays in a cache of the processor's own meanwhile.
 const AT_MOST: u64 = 512;
 
-/// The last position to look at on the way through a range. Behind a folio of some size the next one in its leaf has its turn soon, as
-/// often as not: when all that was near is read ahead, or freed.
+/// The last position to look at on the way through a range. Behind a folio of some size the next one in its leaf often has its turn
+/// soon: neighbours are read ahead together, and freed together.
 pub(super) fn near(range: EntryRange) -> u64 {
     let last = range.last().raw();
     if range.len() < AT_ONCE { last } else { last | SLOT_MASK }

@@ -65,12 +65,8 @@ impl<H: Host> Memory<H> {
     #[inline]
     pub(super) fn take_wide(&self, flags: AllocFlags) -> Option<Ref<'_, Wide>> {
         let leaf = self.wides.take(&self.host, flags)?;
-        // All of it will be written to, slot by slot, and before each lock the processor waits for that.
-        (0..size_of::<Wide>())
-            .step_by(LINE)
-            .for_each(|at| prefetch(leaf.as_ptr().wrapping_byte_add(at).cast()));
         // SAFETY: from a pool that is borrowed with `self`.
-        Some(unsafe { Ref::new(leaf) })
+        Some(will_fill(unsafe { Ref::new(leaf) }))
     }
 
     /// # Safety
