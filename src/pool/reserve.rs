@@ -16,10 +16,13 @@ impl<H: Host> Reserve<H> {
         Self(Lock::new(Stack::new()))
     }
 
+    // None of these is inlined: they are seldom called, from many places.
+    #[inline(never)]
     pub(crate) fn len(&self, host: &H) -> usize {
         self.0.lock(host).len()
     }
 
+    #[inline(never)]
     pub(crate) fn pop(&self, host: &H) -> Option<NonNull<u8>> {
         self.0.lock(host).pop()
     }
@@ -49,7 +52,7 @@ impl<H: Host> Reserve<H> {
         while let Some(block) = added.pop() {
             match result {
                 // SAFETY: popped from a stack that owned it.
-                Ok(()) => unsafe { self.0.lock(host).push(block) },
+                Ok(()) => unsafe { self.push(host, block) },
                 Err(_) => unmake(block),
             }
         }
@@ -58,11 +61,21 @@ impl<H: Host> Reserve<H> {
 
     /// Hands blocks to `unmake` until there are no more than are wanted.
     pub(crate) fn lower(&self, host: &H, wanted: usize, mut unmake: impl FnMut(NonNull<u8>)) {
-        loop {
-            // Bound on its own: the lock must not be held across `unmake`.
-            let surplus = self.0.lock(host).pop_above(wanted);
-            let Some(block) = surplus else { return };
+        while let Some(block) = self.pop_above(host, wanted) {
             unmake(block);
         }
+    }
+
+    #[inline(never)]
+    fn pop_above(&self, host: &H, wanted: usize) -> Option<NonNull<u8>> {
+        self.0.lock(host).pop_above(wanted)
+    }
+
+    /// # Safety
+    /// The block is the caller's, who hands it over, aligned to and at least a pointer in size.
+    #[inline(never)]
+    unsafe fn push(&self, host: &H, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.lock(host).push(block) };
     }
 }
