@@ -1,24 +1,18 @@
-//! Records: how one page's tags lie in a slot word.
-//!
-//! This is the one place that knows the word's bits:
-//!
-//! | low bits | the word is | payload |
-//! |---|---|---|
-//! | all 0 | nothing: no record | |
-//! | `01` | the encoded tags themselves, 62 bits ([`InlineCode`]) | none |
-//! | `10` | a pointer to an object of the slabs | encoded, its size in the slab's head |
-//! | `000` | a pointer to memory of the host | raw, [`PageSize::TAG_BYTES`] |
-//! | `100` | a pointer to memory of the host | its own size in two bytes, then encoded |
-//!
-//! Objects of the slabs are aligned to 4, and what comes from the host to 8, so a pointer keeps
-//! all its bits but the zeroes at the bottom (KASAN tags, 52-bit addresses), and still points into
-//! the object (kmemleak). One bit tells what has no payload, one which memory it lies in.
+//! Records: how one page's tags are kept, in a slot word or in memory that it refers to.
 
 mod dropping;
+mod sized;
+mod word;
 
 pub(crate) use dropping::Dropping;
+pub(crate) use word::{Record, is_inline};
 
-use core::{alloc::Layout, marker::PhantomData, num::NonZero, ptr::NonNull};
+use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
+
+use sized::{SIZE_BYTES, layout_of_sized, sized_layout};
+use word::{
+    INLINE, Payload, RAW, SIZED, SLAB, inline_record, is_of_slab, object_of, payload_of_host,
+};
 
 use crate::{
     codec::{self, Encoder, Few, Form, InlineCode, Short},
@@ -30,74 +24,6 @@ use crate::{
     slab::{OBJECT_MAX, Slabs, head_of, wipe},
     tags::{PageSize, TAG_MASK, TagSink, TagSource},
 };
-
-const _: () = assert!(usize::BITS == 64, "a slot word is a pointer of 64 bits");
-
-/// What memory of the host holds.
-enum Payload {
-    Raw(NonNull<u8>),
-    Sized(NonNull<u8>),
-}
-
-const INLINE: usize = 1;
-const SLAB: usize = 2;
-const RAW: usize = 0;
-const SIZED: usize = 4;
-
-/// Of a word that is neither inline nor of the slabs.
-fn payload_of_host(word: Word) -> Option<Payload> {
-    if word.addr() & SIZED == RAW {
-        NonNull::new(word).map(Payload::Raw)
-    } else {
-        NonNull::new(word.wrapping_byte_sub(SIZED)).map(Payload::Sized)
-    }
-}
-
-/// Of a word that is not inline: true if its payload is an object of the slabs.
-fn is_of_slab(word: Word) -> bool {
-    word.addr() & SLAB != 0
-}
-
-/// That object.
-///
-/// # Safety
-/// The word is a record's.
-unsafe fn object_of(word: Word) -> NonNull<u8> {
-    // SAFETY: the record was made of a pointer that is not null, with this bit, which its alignment leaves clear.
-    unsafe { NonNull::new_unchecked(word.wrapping_byte_sub(SLAB)) }
-}
-
-fn inline_record(code: InlineCode) -> Record {
-    let word = NonZero::<usize>::MIN | (code.bits() << 2) as usize | INLINE;
-    Record(NonNull::dangling().with_addr(word))
-}
-
-/// True if the word holds the tags itself, so that reading it needs no lock.
-pub(crate) fn is_inline(word: Word) -> bool {
-    word.addr() & INLINE != 0
-}
-
-/// A record that no index refers to yet, or no more.
-#[must_use = "a record that is dropped leaks its payload"]
-pub(crate) struct Record(NonNull<u8>);
-
-impl Record {
-    /// The word to put into a slot; the index owns the record now.
-    pub(crate) fn into_word(self) -> Word {
-        self.0.as_ptr()
-    }
-
-    /// # Safety
-    /// The word came out of an index that owned it, and no one else has it.
-    pub(crate) unsafe fn from_word(word: Word) -> Option<Self> {
-        NonNull::new(word).map(Self)
-    }
-}
-
-/// Bytes of the size that begins a payload of the host's memory.
-const SIZE_BYTES: usize = 2;
-/// Steps of such payloads.
-const SIZED_STEP: usize = 32;
 
 /// The memory of records.
 pub(crate) struct Records<H: Host, P: PageSize> {
@@ -179,7 +105,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 let (payload, size) = self.slabs.alloc(host, few.list_len(), flags)?;
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
                 few.write_list(unsafe { bytes_mut(payload, size) });
-                Some(Record(payload.map_addr(|a| a | SLAB)))
+                Some(Record::of_payload(payload, SLAB))
             }
             Short::Raw => self.create_raw(host, source, flags),
         }
@@ -204,7 +130,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 // SAFETY: a fresh payload that is ours alone, all of it initialised.
                 let bytes = unsafe { bytes_mut(payload.cast(), payload.len()) };
                 let whole = encoder.write(source, bytes.get_mut(head..).unwrap_or_default());
-                let record = Record(payload.cast::<u8>().map_addr(|a| a | kind));
+                let record = Record::of_payload(payload.cast(), kind);
                 if whole.is_none() {
                     // The tags changed since they were looked at.
                     self.free(host, record);
@@ -261,7 +187,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         // SAFETY: as above.
         let bytes = unsafe { bytes_mut(payload, layout.size()) };
         (0..P::WORDS).for_each(|i| bytes.set_word(i, source.word(i)));
-        Some(Record(payload.map_addr(|a| a | RAW)))
+        Some(Record::of_payload(payload, RAW))
     }
 
     /// Writes the tags of a record to `sink` if they are one tag, as most are.
@@ -421,21 +347,6 @@ impl<H: Host, P: PageSize> Records<H, P> {
         // SAFETY: in the reserve are payloads of the host, which `raise_reserve` put there.
         self.reserve.lower(host, wanted, |block| unsafe { host.free(block, Self::RAW_LAYOUT) });
     }
-}
-
-/// The layout of a payload that tells its own size, of `len` bytes at least.
-fn sized_layout(len: usize) -> Option<Layout> {
-    let size = len.checked_next_multiple_of(SIZED_STEP)?;
-    Layout::from_size_align(size, SIZED_STEP).ok()
-}
-
-/// # Safety
-/// `payload` is a live payload that begins with its size.
-unsafe fn layout_of_sized(payload: NonNull<u8>) -> Layout {
-    // SAFETY: the caller's promise; payloads are aligned to `SIZED_STEP`.
-    let size = u16::from_le_bytes(unsafe { payload.cast().read() });
-    // What `sized_layout` made once it makes again: sizes are its multiples.
-    sized_layout(size.into()).unwrap_or(Layout::new::<u16>())
 }
 
 /// # Safety

@@ -1,6 +1,9 @@
 //! Letting go of many records at once.
 
-use super::{Records, is_of_slab, object_of};
+use super::{
+    Records,
+    word::{is_of_slab, object_of},
+};
 use crate::{host::Host, index::Word, slab::Dropped, tags::PageSize};
 
 /// Takes records one after the other. What they held is wiped and free once this has been dropped, and so
