@@ -15,7 +15,7 @@ fn main() {
     // inlined, which -fPIC forbids.
     build.opt_level(2).debug(true).force_frame_pointer(false).pic(false);
     build.flag("-fPIE").flag("-ffunction-sections");
-    build.clone().file("c/slab.c").compile("slab");
+    build.clone().file("c/slab.c").file("c/pages.c").define("_GNU_SOURCE", None).compile("slab");
     build
         .include("c")
         // As system headers: warnings in them are not ours to mend.

@@ -3,18 +3,25 @@
 
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK (256u << 10)
+#include "pages.h"
+
 #define LISTS (SLAB_MAX / 8 + 1)
 
-struct object {
-	struct object *next;
-};
+/* What SLUB wants of objects in a slab where there are two processors. */
+#define OBJECTS_MIN 12
 
 /* A processor that threads are not kept to. */
 #define NONE UINT_MAX
+
+/* A list's slabs: the one that its objects come from, and those that have objects to spare. */
+struct slabs {
+	struct page *active;
+	struct page *first, *last;
+};
 
 /* What one thread has free, and what it has handed out less what it took back. */
 struct cache {
@@ -22,10 +29,29 @@ struct cache {
 	_Atomic long live;
 	unsigned int processor;
 	struct cache *next;
+	struct slabs slabs[LISTS];
+	struct page *unused[ORDERS];
+	/* Objects of this cache's slabs that others have given back. */
+	_Atomic(struct object *) from_others;
 };
+
+static bool by_slab = true;
+
+void slab_keep_order_of_frees(void)
+{
+	by_slab = false;
+}
 
 static _Atomic(struct cache *) caches;
 static __thread struct cache *mine;
+/* The same, or none where objects go back to their slabs. */
+static __thread struct cache *in_turn;
+
+static struct cache *cache_use(struct cache *cache)
+{
+	in_turn = by_slab ? NULL : cache;
+	return mine = cache;
+}
 
 static struct cache *cache_create(unsigned int processor)
 {
@@ -37,7 +63,7 @@ static struct cache *cache_create(unsigned int processor)
 	cache->next = atomic_load(&caches);
 	while (!atomic_compare_exchange_weak(&caches, &cache->next, cache))
 		;
-	return mine = cache;
+	return cache_use(cache);
 }
 
 static inline struct cache *cache_get(void)
@@ -47,9 +73,11 @@ static inline struct cache *cache_get(void)
 
 void slab_use_processor(unsigned int processor)
 {
-	for (mine = atomic_load(&caches); mine; mine = mine->next)
-		if (mine->processor == processor)
+	for (struct cache *cache = atomic_load(&caches); cache; cache = cache->next)
+		if (cache->processor == processor) {
+			cache_use(cache);
 			return;
+		}
 	cache_create(processor);
 }
 
@@ -61,28 +89,144 @@ static inline void account(struct cache *cache, long bytes)
 		memory_order_relaxed);
 }
 
-/*
- * Cuts fresh memory into a free list in address order. An object is as aligned
- * as its size is, which is a multiple of the alignment asked for.
- */
-static struct object *refill(size_t size, void (*construct)(void *))
+static size_t bytes_of(unsigned int list, size_t size)
 {
-	size_t step = (size + 7) & ~(size_t)7;
-	char *chunk = aligned_alloc(CHUNK, CHUNK);
-	struct object *list = NULL;
+	return list == SLAB_NODES ? (size + 7) & ~(size_t)7 : list * 8;
+}
 
-	if (!chunk)
-		abort();
-	memset(chunk, 0, CHUNK);
-	for (size_t at = CHUNK / step; at-- > 0;) {
-		struct object *object = (void *)(chunk + at * step);
+/* As SLUB finds it: the smallest slab of so many objects, of eight pages at most. */
+static unsigned int order_of(size_t bytes)
+{
+	unsigned int order = 0;
+
+	while (order + 1 < ORDERS && (PAGE_BYTES << order) < OBJECTS_MIN * bytes)
+		order++;
+	return order;
+}
+
+/*
+ * Cuts a slab into a free list in address order. An object is as aligned as its size is,
+ * which is a multiple of the alignment asked for.
+ */
+static struct object *cut(struct cache *cache, unsigned int list, size_t size,
+			  void (*construct)(void *))
+{
+	size_t step = bytes_of(list, size);
+	unsigned int order = order_of(step);
+	size_t objects = (PAGE_BYTES << order) / step;
+	struct page *slab = cache->unused[order];
+	struct object *free = NULL;
+
+	if (slab)
+		cache->unused[order] = slab->next;
+	else
+		slab = pages_alloc(order);
+	for (unsigned int page = 0; page < 1u << order; page++)
+		slab[page].slab = slab;
+	*slab = (struct page) {
+		.slab = slab, .owner = cache, .list = list, .order = order, .used = objects,
+	};
+	if (construct)
+		memset(slab_begin(slab), 0, PAGE_BYTES << order);
+	for (size_t at = objects; at-- > 0;) {
+		struct object *object = (void *)(slab_begin(slab) + at * step);
 
 		if (construct)
 			construct(object);
-		object->next = list;
-		list = object;
+		object->next = free;
+		free = object;
 	}
-	return list;
+	cache->slabs[list].active = slab;
+	return free;
+}
+
+static void link_last(struct slabs *slabs, struct page *slab)
+{
+	slab->next = NULL;
+	slab->previous = slabs->last;
+	if (slabs->last)
+		slabs->last->next = slab;
+	else
+		slabs->first = slab;
+	slabs->last = slab;
+}
+
+static void unlink(struct slabs *slabs, struct page *slab)
+{
+	if (slab->previous)
+		slab->previous->next = slab->next;
+	else
+		slabs->first = slab->next;
+	if (slab->next)
+		slab->next->previous = slab->previous;
+	else
+		slabs->last = slab->previous;
+}
+
+/* To the slab that it is from; one that is whole again may be cut into objects of another size. */
+static void give_to_slab(struct cache *cache, struct page *slab, struct object *object)
+{
+	struct slabs *slabs = &cache->slabs[slab->list];
+
+	if (slab == slabs->active) {
+		object->next = cache->free[slab->list];
+		cache->free[slab->list] = object;
+		return;
+	}
+	object->next = slab->free;
+	slab->free = object;
+	slab->used--;
+	if (!object->next)
+		link_last(slabs, slab);
+	if (!slab->used) {
+		unlink(slabs, slab);
+		slab->next = cache->unused[slab->order];
+		cache->unused[slab->order] = slab;
+	}
+}
+
+static void take_back(struct cache *cache)
+{
+	struct object *object = atomic_exchange(&cache->from_others, NULL);
+
+	while (object) {
+		struct object *next = object->next;
+
+		give_to_slab(cache, slab_of(object), object);
+		object = next;
+	}
+}
+
+static void give_to_other(struct cache *owner, struct object *object)
+{
+	object->next = atomic_load(&owner->from_others);
+	while (!atomic_compare_exchange_weak(&owner->from_others, &object->next, object))
+		;
+}
+
+/* Objects of another slab, once the active one has none left. */
+static struct object *refill(struct cache *cache, unsigned int list, size_t size,
+			     void (*construct)(void *))
+{
+	struct slabs *slabs = &cache->slabs[list];
+	struct page *slab;
+	struct object *free;
+
+	if (!slabs->first)
+		take_back(cache);
+	/* They may have been of the active one. */
+	if (cache->free[list])
+		return cache->free[list];
+	slab = slabs->first;
+	if (!slab)
+		return cut(cache, list, size, construct);
+	unlink(slabs, slab);
+	for (free = slab->free; free; free = free->next)
+		slab->used++;
+	free = slab->free;
+	slab->free = NULL;
+	slabs->active = slab;
+	return free;
 }
 
 /* What a thread seldom does is apart, so that the rest needs no stack. */
@@ -99,7 +243,9 @@ static inline void *take(struct cache *cache, unsigned int list, struct object *
 
 SELDOM static void *pop_refilled(unsigned int list, size_t size, void (*construct)(void *))
 {
-	return take(cache_get(), list, refill(size, construct), size);
+	struct cache *cache = cache_get();
+
+	return take(cache, list, refill(cache, list, size, construct), size);
 }
 
 static inline void *pop(unsigned int list, size_t size, void (*construct)(void *))
@@ -111,26 +257,29 @@ static inline void *pop(unsigned int list, size_t size, void (*construct)(void *
 	return take(mine, list, object, size);
 }
 
-static inline void give(struct cache *cache, unsigned int list, void *at, size_t size)
+static void give_by_slab(struct object *object, size_t size)
 {
-	struct object *object = at;
+	struct page *slab = slab_of(object);
+	struct cache *cache = cache_get();
 
-	object->next = cache->free[list];
-	cache->free[list] = object;
 	account(cache, -(long)size);
-}
-
-SELDOM static void push_first(unsigned int list, void *at, size_t size)
-{
-	give(cache_create(NONE), list, at, size);
+	if (slab->owner == cache)
+		give_to_slab(cache, slab, object);
+	else
+		give_to_other(slab->owner, object);
 }
 
 static inline void push(unsigned int list, void *at, size_t size)
 {
-	if (__builtin_expect(!mine, 0))
-		push_first(list, at, size);
-	else
-		give(mine, list, at, size);
+	struct object *object = at;
+
+	if (!in_turn) {
+		give_by_slab(object, size);
+		return;
+	}
+	object->next = in_turn->free[list];
+	in_turn->free[list] = object;
+	account(in_turn, -(long)size);
 }
 
 SELDOM static void *alloc_large(size_t size, size_t align)

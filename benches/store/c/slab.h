@@ -4,7 +4,9 @@
  * where threads come and go, a processor.
  *
  * It takes the place of SLUB with its per-CPU free lists, and is faster: an
- * allocation is one pop, and no size is rounded up beyond 8 bytes.
+ * allocation is one pop, and no size is rounded up beyond 8 bytes. As there, objects
+ * are cut out of slabs and go back to the one they are from, and a slab that is whole
+ * again may be used for another size.
  */
 #ifndef BENCH_SLAB_H
 #define BENCH_SLAB_H
@@ -16,6 +18,12 @@
 
 /* Objects of this list are never used for anything else: they stay constructed. */
 #define SLAB_NODES 0u
+
+/*
+ * To be called first, if at all: what is given back is handed out again in turn, whatever slab it
+ * is of, so that giving back is one push.
+ */
+void slab_keep_order_of_frees(void);
 
 /* `size` is a multiple of `align`, a power of two. */
 void *slab_alloc(size_t size, size_t align);

@@ -180,6 +180,7 @@ fn main() -> Result<()> {
             }
         }
         What::Count { class, depth } => {
+            stores::keep_order_of_frees();
             count::run(&Plan::new(&class.pages()?, entries, depth.swap_type()));
         }
     }

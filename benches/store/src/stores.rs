@@ -50,6 +50,7 @@ mod c {
         pub(super) fn slab_free(object: *mut c_void, size: usize);
         pub(super) fn slab_use_processor(processor: c_uint);
         pub(super) safe fn slab_live() -> i64;
+        pub(super) fn slab_keep_order_of_frees();
         pub(super) fn kernel_save(entry: u64, tags: *const u64) -> i32;
         pub(super) fn kernel_restore(entry: u64, tags: *mut u64) -> bool;
         pub(super) safe fn kernel_invalidate(entry: u64);
@@ -60,6 +61,13 @@ mod c {
 /// Bytes the stores hold from the bench's allocator.
 pub(crate) fn bytes_held() -> i64 {
     c::slab_live()
+}
+
+/// Makes giving memory back one push, and its order that of the calls: for who counts instructions, where a slab's
+/// bookkeeping would be most of what it takes to drop a page. To be called before any store is used.
+pub(crate) fn keep_order_of_frees() {
+    // SAFETY: nothing was allocated, by this function's contract, so no slab's books are wrong by it.
+    unsafe { c::slab_keep_order_of_frees() }
 }
 
 thread_local! {

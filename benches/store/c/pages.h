@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Memory in powers of two of pages, and what is known of each page. */
+#ifndef BENCH_PAGES_H
+#define BENCH_PAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_BYTES 4096u
+#define ORDERS 4u
+
+struct object {
+	struct object *next;
+};
+
+struct cache;
+
+/* Of a slab's first page; of the others `slab` alone says anything. As struct page it lies apart. */
+struct page {
+	struct page *slab;
+	struct cache *owner;
+	/* Objects that were given back and are on no list of the owner's. */
+	struct object *free;
+	/* Of slabs with such objects, or of unused pages. */
+	struct page *next, *previous;
+	unsigned int list;
+	unsigned int order;
+	/* Objects not on `free`. */
+	unsigned int used;
+};
+
+extern char *pages_begin;
+extern struct page *pages;
+
+/* Pages that were never used, zero, and aligned to what they are together. */
+struct page *pages_alloc(unsigned int order);
+
+static inline struct page *slab_of(const void *object)
+{
+	return pages[((uintptr_t)object - (uintptr_t)pages_begin) / PAGE_BYTES].slab;
+}
+
+static inline char *slab_begin(const struct page *slab)
+{
+	return pages_begin + (size_t)(slab - pages) * PAGE_BYTES;
+}
+
+#endif
