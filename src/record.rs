@@ -7,7 +7,7 @@ mod word;
 pub(crate) use dropping::Dropping;
 pub(crate) use word::{Record, is_inline};
 
-use core::{alloc::Layout, marker::PhantomData, ptr::NonNull};
+use core::{alloc::Layout, hint::black_box, marker::PhantomData, ptr::NonNull};
 
 use sized::{SIZE_BYTES, layout_of_sized, sized_layout};
 use word::{
@@ -17,7 +17,7 @@ use word::{
 use crate::{
     codec::{self, Encoder, Few, Form, InlineCode, Short},
     error::Result,
-    host::{AllocFlags, Host},
+    host::{AllocFlags, Host, Warning},
     index::Word,
     pool::Reserve,
     prefetch::{LINE, prefetch},
@@ -213,40 +213,63 @@ impl<H: Host, P: PageSize> Records<H, P> {
         is_inline(word)
     }
 
-    /// Writes the tags of a record's payload to `sink`; false for one without, or where there is none of ours.
+    /// Writes the tags of a record's payload to `sink`; false for none, and, the host warned, for one that is not as it was
+    /// written.
     ///
     /// # Safety
     /// `word` is null or that of a record of these, not an inline one, whose payload is not freed meanwhile: the lock of the
     /// leaf it lies in is held.
-    pub(crate) unsafe fn read(&self, word: Word, sink: &mut (impl TagSink + ?Sized)) -> bool {
+    #[inline(always)]
+    pub(crate) unsafe fn read(
+        &self,
+        host: &H,
+        word: Word,
+        sink: &mut (impl TagSink + ?Sized),
+    ) -> bool {
         // SAFETY (of all three): live payloads are as large as their kind says, were written
         // before the word was, and are never written again while the word stands.
-        let bytes = if is_of_slab(word) {
+        if is_of_slab(word) {
             // SAFETY: null has no such bit.
             let object = unsafe { object_of(word) };
             // SAFETY: see above.
             let size = unsafe { Slabs::<H>::size(object) };
             // SAFETY: see above.
-            unsafe { bytes(object, size) }
-        } else {
-            match payload_of_host(word) {
-                None => return false,
-                Some(Payload::Raw(payload)) => {
-                    // SAFETY: see above.
-                    let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };
-                    (0..P::WORDS).for_each(|i| sink.set_word(i, bytes.word(i)));
-                    return true;
-                }
-                Some(Payload::Sized(payload)) => {
-                    // SAFETY: see above.
-                    let layout = unsafe { layout_of_sized(payload) };
-                    // SAFETY: see above.
-                    let bytes = unsafe { bytes(payload, layout.size()) };
-                    bytes.get(SIZE_BYTES..).unwrap_or_default()
-                }
+            return Self::decode(sink, unsafe { bytes(object, size) }, host);
+        }
+        match payload_of_host(word) {
+            None => false,
+            Some(Payload::Raw(payload)) => {
+                // SAFETY: see above.
+                let bytes = unsafe { bytes(payload, Self::RAW_LAYOUT.size()) };
+                (0..P::WORDS).for_each(|i| sink.set_word(i, bytes.word(i)));
+                true
             }
-        };
-        codec::decode_bytes::<P>(bytes, sink, true).is_ok()
+            Some(Payload::Sized(payload)) => {
+                // SAFETY: see above.
+                let layout = unsafe { layout_of_sized(payload) };
+                // SAFETY: see above.
+                let bytes = unsafe { bytes(payload, layout.size()) };
+                Self::decode(sink, bytes.get(SIZE_BYTES..).unwrap_or_default(), host)
+            }
+        }
+    }
+
+    // Not inlined: what is raw needs none of its stack. What comes last is passed on in place.
+    #[inline(never)]
+    fn decode(sink: &mut (impl TagSink + ?Sized), bytes: &[u8], host: &H) -> bool {
+        match codec::decode_bytes::<P>(bytes, sink, true) {
+            Ok(_) => true,
+            Err(_) => Self::corrupt(host),
+        }
+    }
+
+    /// What was encoded decodes: someone wrote to memory that is not theirs.
+    #[cold]
+    #[inline(never)]
+    fn corrupt(host: &H) -> bool {
+        host.warn(Warning::CorruptRecord);
+        // For all that the compiler knows it may be true: the caller need not keep what it would tell this from.
+        black_box(false)
     }
 
     /// Asks for the lines of cache that restoring or freeing a record begins with. It may be gone: nothing is read.

@@ -7,7 +7,7 @@
 use crate::{
     entry::{EntryRange, SwapEntry, SwapType},
     error::{Error, Result},
-    host::{AllocFlags, Host, Warning},
+    host::{AllocFlags, Host},
     index::{Index, Lead, LeafGuard, Reserved, Seen, Word},
     prefetch::prefetch,
     record::{Record, Records, is_inline},
@@ -198,10 +198,10 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         // The usual case first; no word is none of one tag.
         if Records::<H, P>::read_one_tag(word, tags) {
             true
-        } else if word.is_null() {
-            false
         } else if is_inline(word) {
             Records::<H, P>::read_inline(word, tags)
+        } else if word.is_null() {
+            false
         } else {
             // While the leaf is being locked. A payload's pointer is a word's, but for its lowest bits.
             prefetch(word);
@@ -241,30 +241,21 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
         entry: SwapEntry,
         tags: &mut (impl TagSink + ?Sized),
     ) -> bool {
-        let word = leaf.get(entry.raw());
+        let word = leaf.get_ahead(entry.raw());
         if is_inline(word) {
             leaf.unlock();
             return Records::<H, P>::read_inline(word, tags);
         }
-        if word.is_null() {
-            leaf.unlock();
-            return false;
-        }
-        let whole = self.read(word, tags);
+        let whole = self.read(tags, word);
         leaf.unlock();
         whole
     }
 
-    /// Reads a word that is not inline, whose leaf the caller has locked.
+    /// Reads a word that is not inline, whose leaf the caller has locked; false for none.
     #[inline(never)]
-    fn read(&self, word: Word, tags: &mut (impl TagSink + ?Sized)) -> bool {
+    fn read(&self, tags: &mut (impl TagSink + ?Sized), word: Word) -> bool {
         // SAFETY: by this function's contract, kept by its only caller, the one above.
-        let whole = unsafe { self.records.read(word, tags) };
-        if !whole {
-            // What was encoded decodes: someone wrote to memory that is not theirs.
-            self.host().warn(Warning::CorruptRecord);
-        }
-        whole
+        unsafe { self.records.read(self.host(), word, tags) }
     }
 
     /// True if a record is stored under `entry`.

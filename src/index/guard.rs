@@ -56,6 +56,15 @@ impl<'a, H: Host> LeafGuard<'a, H> {
         self.leaf.load(position, Ordering::Relaxed)
     }
 
+    /// The same, and asks for slots of the next leaf, whose turn it is soon where one goes from position to position.
+    #[inline(always)]
+    pub(crate) fn get_ahead(&self, position: u64) -> Word {
+        let Kind::Wide(leaf) = self.leaf.kind() else { return self.get(position) };
+        self.node.prefetch_next(position);
+        // Relaxed: as above.
+        leaf.get().slot(position).load(Ordering::Relaxed)
+    }
+
     /// Puts `word`, or nothing where it is null, into the slot of `position`, and returns
     /// the word that was there. `Err` with the word where the leaf is too narrow for it.
     #[inline]
@@ -100,6 +109,7 @@ impl<'a, H: Host> LeafGuard<'a, H> {
                 self.unlock();
             }
             Kind::Wide(leaf) => {
+                self.node.prefetch_next_at_first(position);
                 let word = leaf.get().swap(position, core::ptr::null_mut());
                 if word.is_null() {
                     self.unlock();
@@ -117,15 +127,18 @@ impl<'a, H: Host> LeafGuard<'a, H> {
     /// nothing replaced, where the leaf is too narrow.
     #[inline]
     pub(super) fn replace_known(self, position: u64, word: Word) -> Option<Word> {
-        let replaced = self.leaf.holds(word).then(|| {
-            let old = self.leaf.swap(position, word);
-            if old.is_null() {
-                self.store_count(self.count().wrapping_add(1));
+        let old = match self.leaf.kind() {
+            Kind::Wide(leaf) => {
+                self.node.prefetch_next_at_first(position);
+                Some(leaf.get().swap(position, word))
             }
-            old
-        });
+            Kind::Narrow(leaf) => is_small(word).then(|| leaf.get().swap(position, word)),
+        };
+        if old.is_some_and(|old| old.is_null()) {
+            self.store_count(self.count().wrapping_add(1));
+        }
         self.unlock();
-        replaced
+        old
     }
 
     /// Exchanges staged words for those of the leaf, and unlocks it; true if some are staged now.

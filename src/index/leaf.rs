@@ -9,6 +9,7 @@ use core::{marker::PhantomData, ops::Range, ptr::NonNull, slice::ChunksExact};
 use super::node::{FANOUT, SLOT_MASK, choose};
 use crate::{
     pool::{Pooled, Ref},
+    prefetch::{LINE, prefetch_eight},
     sync::{AtomicPtr, Ordering},
 };
 
@@ -92,6 +93,13 @@ impl Wide {
         choose(&self.slots, position)
     }
 
+    /// Asks for all its lines of cache: one by one they would be waited for, by who goes through its slots one by one.
+    #[inline(always)]
+    pub(super) fn prefetch(&self) {
+        const { assert!(size_of::<Self>() == 8 * LINE) };
+        prefetch_eight(core::ptr::from_ref(self).cast());
+    }
+
     /// The slots of two positions and all between, and what fills eights, eight by eight.
     #[inline]
     pub(super) fn eights(&self, first: u64, last: u64) -> ChunksExact<'_, AtomicPtr<u8>> {
@@ -104,7 +112,7 @@ impl Wide {
 /// As for [`Wide`].
 impl Narrow {
     #[inline]
-    fn swap(&self, position: u64, word: Word) -> Word {
+    pub(super) fn swap(&self, position: u64, word: Word) -> Word {
         let (eight, shift) = self.eight(position);
         let all = eight.load(Ordering::Relaxed).addr();
         let others = all & (!SMALL_MAX).rotate_left(shift);

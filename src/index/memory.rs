@@ -12,7 +12,6 @@ use super::{
 use crate::{
     host::{AllocFlags, Host},
     pool::{Pool, Ref, Stack},
-    prefetch::{LINE, prefetch},
 };
 
 /// Leaves and nodes, and the host they come from.
@@ -85,8 +84,7 @@ impl<H: Host> Memory<H> {
 /// Asks for all lines of a leaf that is going to be filled, as most are: slot by slot, and with each lock the processor waits for what
 /// was stored before.
 fn will_fill(leaf: Ref<'_, Wide>) -> Ref<'_, Wide> {
-    let lines = (0..size_of::<Wide>()).step_by(LINE);
-    lines.for_each(|at| prefetch(leaf.as_ptr().as_ptr().wrapping_byte_add(at).cast()));
+    leaf.get().prefetch();
     leaf
 }
 

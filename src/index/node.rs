@@ -3,13 +3,14 @@
 use core::{ptr::NonNull, sync::atomic::Ordering};
 
 use super::{
-    leaf::{Leaf, NARROW, WIDE},
+    leaf::{Leaf, NARROW, WIDE, Word},
     memory::Memory,
 };
 use crate::{
     entry::{OFFSET_BITS, OFFSET_MAX},
     host::{Host, Lock},
     pool::Pooled,
+    prefetch::{prefetch, prefetch_eight},
     sync::{AtomicPtr, AtomicU16, AtomicU64},
 };
 
@@ -120,8 +121,8 @@ impl Child {
 /// - A node in a tree has at least one child, except while `state` is held.
 #[repr(C, align(64))]
 pub(crate) struct Node<H: Host> {
-    // First, for the pool's link.
-    children: [AtomicPtr<u8>; FANOUT],
+    // First, for the pool's link. The last is of no position and stays null: there is one behind each.
+    children: [AtomicPtr<u8>; FANOUT + 1],
     pub(super) key: AtomicU64,
     pub(super) version: AtomicU64,
     /// Null for the top of a tree. Changes under the lock of the place it is linked from.
@@ -156,7 +157,37 @@ impl<H: Host> Node<H> {
 
     /// The child that leads to `position` from a node of `level`.
     pub(super) fn child(&self, level: u32, position: u64) -> &AtomicPtr<u8> {
-        choose(&self.children, child_number(level, position))
+        self.child_at(child_number(level, position))
+    }
+
+    /// In bounds: a child's number is below 64, and there is one behind each.
+    #[inline(always)]
+    fn child_at(&self, number: u64) -> &AtomicPtr<u8> {
+        let [first, ..] = &self.children;
+        self.children.get(number as usize).unwrap_or(first)
+    }
+
+    /// Asks for a line of cache in the leaf behind that of `position`, as far from its beginning as that of `position` is, for who
+    /// goes from leaf to leaf: a leaf's memory lies anywhere, and where it does has to be found out, too.
+    #[inline(always)]
+    pub(super) fn prefetch_next(&self, position: u64) {
+        let slot = (position & SLOT_MASK) as usize;
+        prefetch(self.next_leaf(position).cast::<Word>().wrapping_add(slot).cast());
+    }
+
+    /// The same for all lines, of who begins with a leaf.
+    #[inline(always)]
+    pub(super) fn prefetch_next_at_first(&self, position: u64) {
+        if position & SLOT_MASK == 0 {
+            prefetch_eight(self.next_leaf(position));
+        }
+    }
+
+    /// For hints alone: marked, or null.
+    #[inline(always)]
+    fn next_leaf(&self, position: u64) -> *const u8 {
+        // Relaxed: nothing is read where it leads.
+        self.child_at(child_number(1, position).wrapping_add(1)).load(Ordering::Relaxed)
     }
 
     /// Records and pins of the leaf of `position`, in a node of level 1.
@@ -198,7 +229,7 @@ impl<H: Host> Node<H> {
 unsafe impl<H: Host> Pooled for Node<H> {
     unsafe fn init(at: NonNull<Self>) {
         let empty = Self {
-            children: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT],
+            children: [const { AtomicPtr::new(core::ptr::null_mut()) }; FANOUT + 1],
             key: AtomicU64::new(NO_KEY),
             version: AtomicU64::new(0),
             parent: AtomicPtr::new(core::ptr::null_mut()),
