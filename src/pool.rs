@@ -24,6 +24,7 @@ use crate::{
     error::Result,
     host::{AllocFlags, Host, Lock},
     lanes::{LANES, Lanes, OwnLine},
+    prefetch::{LINE, prefetch, prefetch_eight},
     sync::{AtomicUsize, Ordering},
 };
 
@@ -121,7 +122,11 @@ impl<H: Host, T: Pooled> Pool<H, T> {
 
     /// An empty object of those that were given back to the caller's lane.
     pub(crate) fn take_unused(&self, host: &H) -> Option<NonNull<T>> {
-        self.unused.own(host).pop(host).map(NonNull::cast)
+        let block = self.unused.own(host).pop(host, |next| {
+            // As allocators do: whoever takes one will take another, and fill it.
+            if size_of::<T>() < 8 * LINE { prefetch(next) } else { prefetch_eight(next) }
+        });
+        block.map(NonNull::cast)
     }
 
     /// As [`take`](Self::take), of any lane, or the host's, or the reserve's.
@@ -234,7 +239,7 @@ impl<H: Host, T: Pooled> Pool<H, T> {
     pub(crate) fn shrink(&mut self, host: &H) -> usize {
         let mut bytes = 0usize;
         for lane in self.unused.all() {
-            while let Some(block) = lane.pop(host) {
+            while let Some(block) = lane.pop(host, |_| {}) {
                 self.return_to_host(host, block);
                 bytes = bytes.saturating_add(size_of::<T>());
             }

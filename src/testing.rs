@@ -26,6 +26,7 @@ struct State {
     /// Allocations that still succeed; negative: all do.
     left: AtomicI64,
     entered: AtomicUsize,
+    warnings: AtomicUsize,
 }
 
 impl TestHost {
@@ -34,6 +35,7 @@ impl TestHost {
             held: AtomicUsize::new(0),
             left: AtomicI64::new(-1),
             entered: AtomicUsize::new(0),
+            warnings: AtomicUsize::new(0),
         });
         Self { state, processor: 0 }
     }
@@ -56,6 +58,10 @@ impl TestHost {
     /// How often `enter` ran without its `exit`.
     pub(crate) fn entered(&self) -> usize {
         self.state.entered.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn warnings(&self) -> usize {
+        self.state.warnings.load(Ordering::SeqCst)
     }
 }
 
@@ -99,5 +105,7 @@ unsafe impl Host for TestHost {
         self.processor
     }
 
-    fn warn(&self, _: Warning) {}
+    fn warn(&self, _: Warning) {
+        self.state.warnings.fetch_add(1, Ordering::SeqCst);
+    }
 }

@@ -9,7 +9,6 @@ use core::{marker::PhantomData, ops::Range, ptr::NonNull, slice::ChunksExact};
 use super::node::{FANOUT, SLOT_MASK, choose};
 use crate::{
     pool::{Pooled, Ref},
-    prefetch::{LINE, prefetch_eight},
     sync::{AtomicPtr, Ordering},
 };
 
@@ -91,13 +90,6 @@ impl Wide {
     #[inline]
     pub(super) fn slot(&self, position: u64) -> &AtomicPtr<u8> {
         choose(&self.slots, position)
-    }
-
-    /// Asks for all its lines of cache: one by one they would be waited for, by who goes through its slots one by one.
-    #[inline(always)]
-    pub(super) fn prefetch(&self) {
-        const { assert!(size_of::<Self>() == 8 * LINE) };
-        prefetch_eight(core::ptr::from_ref(self).cast());
     }
 
     /// The slots of two positions and all between, and what fills eights, eight by eight.

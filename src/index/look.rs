@@ -175,7 +175,8 @@ impl<H: Host> Index<H> {
         if cfg!(any(loom, shuttle)) {
             return;
         }
-        if let Some((_, leaf)) = self.known_leaf(positions.start) {
+        if let Some((node, leaf)) = self.known_leaf(positions.start) {
+            node.prefetch_next_at_first(positions.start);
             leaf.glance(positions, ahead);
         }
     }

@@ -65,7 +65,7 @@ impl<H: Host> Memory<H> {
     pub(super) fn take_wide(&self, flags: AllocFlags) -> Option<Ref<'_, Wide>> {
         let leaf = self.wides.take(&self.host, flags)?;
         // SAFETY: from a pool that is borrowed with `self`.
-        Some(will_fill(unsafe { Ref::new(leaf) }))
+        Some(unsafe { Ref::new(leaf) })
     }
 
     /// # Safety
@@ -79,13 +79,6 @@ impl<H: Host> Memory<H> {
             Kind::Narrow(leaf) => unsafe { self.narrows.give(&self.host, leaf.as_ptr()) },
         }
     }
-}
-
-/// Asks for all lines of a leaf that is going to be filled, as most are: slot by slot, and with each lock the processor waits for what
-/// was stored before.
-fn will_fill(leaf: Ref<'_, Wide>) -> Ref<'_, Wide> {
-    leaf.get().prefetch();
-    leaf
 }
 
 /// The nodes and the leaf that linking one position may need, gathered ahead because
@@ -124,7 +117,7 @@ impl<'a, H: Host> Kit<'a, H> {
         let Memory { host, wides, .. } = &self.index.memory;
         if self.leaf.is_none() {
             // SAFETY: from a pool that is borrowed with the index.
-            let wide = wides.take_unused(host).map(|leaf| will_fill(unsafe { Ref::new(leaf) }));
+            let wide = wides.take_unused(host).map(|leaf| unsafe { Ref::new(leaf) });
             self.leaf = wide.map(Leaf::wide);
         }
     }

@@ -112,6 +112,11 @@ impl Stack {
         Self { list: SinglyLinkedList::new(adapter), len: 0 }
     }
 
+    /// Where the block is that comes next, for a hint; or null.
+    pub(super) fn first(&self) -> *const u8 {
+        self.list.front().get().map_or(core::ptr::null(), |block| core::ptr::from_ref(block).cast())
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

@@ -31,14 +31,16 @@ impl<H: Host> Unused<H> {
         self.len.load(Ordering::Relaxed) > 0
     }
 
+    /// `ahead` is handed where the block is that comes next, or null.
     #[inline(always)]
-    pub(super) fn pop(&self, host: &H) -> Option<NonNull<u8>> {
+    pub(super) fn pop(&self, host: &H, ahead: impl Fn(*const u8)) -> Option<NonNull<u8>> {
         if LANES > 1 && !self.has_some() {
             return None;
         }
         let mut stack = self.stack.lock(host);
         let block = stack.pop();
         self.note(&stack);
+        ahead(stack.first());
         block
     }
 

@@ -359,3 +359,27 @@ fn tag_17_a_locked_leaf_holds_up_no_call_on_another() {
         assert_eq!(found.unwrap(), source::<Page4K>(number), "{number}");
     }
 }
+
+#[test]
+fn a_record_that_was_overwritten_is_not_restored_and_the_host_is_warned() {
+    let host = TestHost::new();
+    let store = TagStore::<_, Page4K>::new(host.clone());
+    // A run in each word.
+    let runs: Vec<u64> = (0..16).map(|tag| tag * 0x1111_1111_1111_1111).collect();
+    let number = 1;
+    store.save(entry(1, number), runs.as_slice(), SLEEP).unwrap();
+    let word = store.index.get(entry(1, number));
+    let kind = word.addr() & 3;
+    assert_eq!(kind, 2, "a payload in a slab");
+    // No form begins like that.
+    // SAFETY: the payload's first byte; nobody else is there.
+    unsafe { word.wrapping_byte_sub(kind).write(0x40) };
+    assert!(!store.restore(entry(1, number), tags::<Page4K>(0).as_mut_slice()));
+    assert_eq!(host.warnings(), 1);
+    // What was read was the record: the other entries are as they were, and it can be dropped.
+    store.invalidate(entry(1, number));
+    assert!(!store.restore(entry(1, number), tags::<Page4K>(0).as_mut_slice()));
+    assert_eq!(host.warnings(), 1);
+    drop(store);
+    assert_eq!(host.held(), 0);
+}

@@ -178,3 +178,21 @@ fn the_last_offsets_are_looked_at_and_none_of_the_next_type() {
     }
     empty(index);
 }
+
+#[test]
+fn the_next_leaf_is_asked_for_and_behind_the_last_there_is_none() {
+    let index = filled(64 * 64 + 1);
+    let child = |offset| {
+        let position = entry(1, offset).raw();
+        let node = index.memory.hinted(position).unwrap();
+        (node.next_leaf(position), node.child(1, position).load(Ordering::Relaxed).cast_const())
+    };
+    for leaf in 0..63 {
+        assert_eq!(child(leaf * 64 + leaf).0, child(leaf * 64 + 64).1);
+        assert!(!child(leaf * 64).0.is_null());
+    }
+    // The next node's leaf is not this one's.
+    assert!(child(63 * 64).0.is_null());
+    assert!(child(64 * 64).0.is_null());
+    empty(index);
+}
