@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 #include <mteswap.h>
@@ -73,6 +74,7 @@ static void tell_enter(void) { }
 static void tell_exit(void) { }
 #endif
 
+#ifdef CONFIG_MTESWAP_INTERRUPTS
 /* Interrupts off: handlers may drop records, and nobody preempts. */
 unsigned long mteswap_host_enter(void)
 {
@@ -88,6 +90,21 @@ void mteswap_host_exit(unsigned long cookie)
 	tell_exit();
 	local_irq_restore(cookie);
 }
+#else
+/* As a spinlock that no handler takes. */
+unsigned long mteswap_host_enter(void)
+{
+	preempt_disable();
+	tell_enter();
+	return 0;
+}
+
+void mteswap_host_exit(unsigned long cookie)
+{
+	tell_exit();
+	preempt_enable();
+}
+#endif
 
 void mteswap_host_wait(const u32 *word, u32 expected)
 {
