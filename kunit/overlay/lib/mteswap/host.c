@@ -74,7 +74,21 @@ static void tell_enter(void) { }
 static void tell_exit(void) { }
 #endif
 
-#ifdef CONFIG_MTESWAP_INTERRUPTS
+#ifdef CONFIG_MTESWAP_TASKS_ONLY
+/* As a spinlock that no handler takes. */
+unsigned long mteswap_host_enter(void)
+{
+	preempt_disable();
+	tell_enter();
+	return 0;
+}
+
+void mteswap_host_exit(unsigned long cookie)
+{
+	tell_exit();
+	preempt_enable();
+}
+#else
 /* Interrupts off: handlers may drop records, and nobody preempts. */
 unsigned long mteswap_host_enter(void)
 {
@@ -89,20 +103,6 @@ void mteswap_host_exit(unsigned long cookie)
 {
 	tell_exit();
 	local_irq_restore(cookie);
-}
-#else
-/* As a spinlock that no handler takes. */
-unsigned long mteswap_host_enter(void)
-{
-	preempt_disable();
-	tell_enter();
-	return 0;
-}
-
-void mteswap_host_exit(unsigned long cookie)
-{
-	tell_exit();
-	preempt_enable();
 }
 #endif
 
