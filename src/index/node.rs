@@ -188,7 +188,7 @@ impl<H: Host> Node<H> {
         }
     }
 
-    /// For hints alone: marked, or null.
+    /// For hints alone: marked, or null; anything that a child may be where the node is not held.
     #[inline(always)]
     pub(super) fn next_leaf(&self, position: u64) -> *const u8 {
         // Relaxed: nothing is read where it leads.

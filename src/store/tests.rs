@@ -89,16 +89,49 @@ fn tag_5_tag_13_what_was_found_is_restored_whole_or_not_at_all() {
         let at = entry(1, number);
         store.save(at, &tags::<Page4K>(number), SLEEP).unwrap();
         let found = store.find(at).unwrap();
-        let mut words = [7; 16];
+        let mut words = [7_u64; 16];
         assert!(store.restore_found(found, &mut words));
         assert_eq!(words, tags::<Page4K>(number));
-        let mut words = [7; 16];
+        let mut words = [7_u64; 16];
         store.invalidate(at);
         // A payload is gone with its record; what was in the slot was seen whole.
         let restored = store.restore_found(found, &mut words);
         assert_eq!(restored, number == 0);
         assert_eq!(words, if restored { tags::<Page4K>(0) } else { [7; 16] });
     }
+}
+
+/// A page with a run in each word: a payload in a slab.
+fn sixteen_runs() -> [u64; 16] {
+    core::array::from_fn(|tag| tag as u64 * 0x1111_1111_1111_1111)
+}
+
+#[test]
+fn tag_5_tag_13_what_is_gone_once_its_leaf_is_locked_is_not_restored() {
+    let host = TestHost::new();
+    let store = TagStore::<_, Page4K>::new(host.clone());
+    // The other one keeps the leaf.
+    for offset in [2, 3] {
+        store.save(entry(1, offset), &sixteen_runs(), SLEEP).unwrap();
+    }
+    let found = store.find(entry(1, 2)).unwrap();
+    store.invalidate(entry(1, 2));
+    let mut words = [7_u64; 16];
+    assert!(!store.restore_found(found, &mut words));
+    assert_eq!((words, host.warnings()), ([7; 16], 0));
+}
+
+#[test]
+fn tag_13_what_took_the_place_of_a_payload_is_restored_from_a_narrow_leaf_too() {
+    let host = TestHost::new();
+    let store = TagStore::<_, Page4K>::new(host.clone());
+    store.save(entry(1, 2), &sixteen_runs(), SLEEP).unwrap();
+    let found = store.find(entry(1, 2)).unwrap();
+    store.invalidate(entry(1, 2));
+    store.save(entry(1, 2), &[0x3333_3333_3333_3333_u64; 16], SLEEP).unwrap();
+    let mut words = [7_u64; 16];
+    assert!(store.restore_found(found, &mut words));
+    assert_eq!((words, host.warnings()), ([0x3333_3333_3333_3333; 16], 0));
 }
 
 #[test]
@@ -360,26 +393,36 @@ fn tag_17_a_locked_leaf_holds_up_no_call_on_another() {
     }
 }
 
-#[test]
-fn a_record_that_was_overwritten_is_not_restored_and_the_host_is_warned() {
+/// Saves tags, overwrites the byte at `at` of their payload, whose word has these bits, and restores.
+fn overwritten<P: PageSize>(tags: &[u64], bits: (usize, usize), at: usize) {
     let host = TestHost::new();
-    let store = TagStore::<_, Page4K>::new(host.clone());
-    // A run in each word.
-    let runs: Vec<u64> = (0..16).map(|tag| tag * 0x1111_1111_1111_1111).collect();
-    let number = 1;
-    store.save(entry(1, number), runs.as_slice(), SLEEP).unwrap();
-    let word = store.index.get(entry(1, number));
-    let kind = word.addr() & 3;
-    assert_eq!(kind, 2, "a payload in a slab");
+    let store = TagStore::<_, P>::new(host.clone());
+    store.save(entry(1, 1), tags, SLEEP).unwrap();
+    let word = store.index.get(entry(1, 1));
+    assert_eq!(word.addr() & bits.0, bits.1, "the kind of payload that is meant");
+    let payload = word.wrapping_byte_sub(bits.1);
     // No form begins like that.
-    // SAFETY: the payload's first byte; nobody else is there.
-    unsafe { word.wrapping_byte_sub(kind).write(0x40) };
-    assert!(!store.restore(entry(1, number), tags::<Page4K>(0).as_mut_slice()));
+    // SAFETY: the payload's, and nobody else is there.
+    unsafe { payload.wrapping_byte_add(at).write(0x40) };
+    assert_eq!(restored(&store, entry(1, 1)), None);
     assert_eq!(host.warnings(), 1);
-    // What was read was the record: the other entries are as they were, and it can be dropped.
-    store.invalidate(entry(1, number));
-    assert!(!store.restore(entry(1, number), tags::<Page4K>(0).as_mut_slice()));
+    store.invalidate(entry(1, 1));
+    assert_eq!(restored(&store, entry(1, 1)), None);
     assert_eq!(host.warnings(), 1);
     drop(store);
     assert_eq!(host.held(), 0);
+}
+
+#[test]
+fn a_record_that_was_overwritten_is_not_restored_and_the_host_is_warned() {
+    overwritten::<Page4K>(&sixteen_runs(), (3, 2), 0);
+    // One too large for a slab, behind its size.
+    let mut seed = 1_u64;
+    let runs: Vec<u64> = (0..256)
+        .map(|word| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            if word % 8 == 0 { seed >> 32 } else { 0 }
+        })
+        .collect();
+    overwritten::<Page64K>(&runs, (7, 4), 2);
 }

@@ -17,7 +17,8 @@ struct cache;
 
 /* Of a slab's first page; of the others `slab` alone says anything. As struct page it lies apart. */
 struct page {
-	struct page *slab;
+	/* A line each, as in the kernel: those of two threads have none in common. */
+	_Alignas(64) struct page *slab;
 	struct cache *owner;
 	/* Objects that were given back and are on no list of the owner's. */
 	struct object *free;

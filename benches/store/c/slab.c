@@ -94,7 +94,7 @@ static size_t bytes_of(unsigned int list, size_t size)
 	return list == SLAB_NODES ? (size + 7) & ~(size_t)7 : list * 8;
 }
 
-/* As SLUB finds it: the smallest slab of so many objects, of eight pages at most. */
+/* As SLUB begins: the smallest slab of so many objects, of eight pages at most. */
 static unsigned int order_of(size_t bytes)
 {
 	unsigned int order = 0;

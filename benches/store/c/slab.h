@@ -6,7 +6,8 @@
  * It takes the place of SLUB with its per-CPU free lists, and is faster: an
  * allocation is one pop, and no size is rounded up beyond 8 bytes. As there, objects
  * are cut out of slabs and go back to the one they are from, and a slab that is whole
- * again may be used for another size.
+ * again may be used for another size. What another thread frees goes to the set it is from,
+ * which takes it back when it has nothing else: a thread that is gone does not.
  */
 #ifndef BENCH_SLAB_H
 #define BENCH_SLAB_H
@@ -16,7 +17,7 @@
 /* Sizes above this are asked of the C library. */
 #define SLAB_MAX 8192u
 
-/* Objects of this list are never used for anything else: they stay constructed. */
+/* Objects of this list stay constructed while their slab is one of it: nobody may look at one that was freed. */
 #define SLAB_NODES 0u
 
 /*

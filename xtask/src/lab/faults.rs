@@ -544,7 +544,7 @@ const FAULTS: &[Fault] = &[
         name: "a payload read without its leaf's lock",
         file: "src/store.rs",
         from: "Some(lead) => self.restore_led(entry, tags, lead),",
-        to: "Some(_) => self.read(word, tags),",
+        to: "Some(_) => self.read(tags, word),",
         model: ["index", "tag_13_restore_beside_invalidate_finds_all_of_it_or_nothing"],
     },
     Fault {
