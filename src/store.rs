@@ -126,7 +126,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     #[inline(always)]
     fn insert(&self, entry: SwapEntry, word: Word, flags: AllocFlags) -> Result<()> {
         match self.index.insert_known(entry, word) {
-            Some(replaced) if replaced.is_null() => Ok(()),
+            // Most are: there is nothing to let go of.
+            Some(replaced) if replaced.is_null() || is_inline(replaced) => Ok(()),
             Some(replaced) => self.release_replaced(replaced),
             None => self.insert_with_room(entry, word, flags),
         }

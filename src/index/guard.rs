@@ -4,7 +4,7 @@ use super::{
     Index,
     exchange::Part,
     leaf::{Kind, Leaf, Wide, Word, is_small},
-    node::{Child, FANOUT, Node},
+    node::{Child, FANOUT, Node, SLOT_MASK},
 };
 use crate::{
     host::{Entered, Host},
@@ -132,7 +132,12 @@ impl<'a, H: Host> LeafGuard<'a, H> {
                 self.node.prefetch_next_at_first(position);
                 Some(leaf.get().swap(position, word))
             }
-            Kind::Narrow(leaf) => is_small(word).then(|| leaf.get().swap(position, word)),
+            Kind::Narrow(leaf) => is_small(word).then(|| {
+                if position & SLOT_MASK == 0 {
+                    self.node.prefetch_next_narrow(position);
+                }
+                leaf.get().swap(position, word)
+            }),
         };
         if old.is_some_and(|old| old.is_null()) {
             self.store_count(self.count().wrapping_add(1));

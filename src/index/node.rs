@@ -188,6 +188,14 @@ impl<H: Host> Node<H> {
         }
     }
 
+    /// The same for one line, which is all that a narrow leaf has.
+    #[inline(always)]
+    pub(super) fn prefetch_next_narrow(&self, position: u64) {
+        if !cfg!(any(loom, shuttle)) {
+            prefetch(self.next_leaf(position));
+        }
+    }
+
     /// For hints alone: marked, or null; anything that a child may be where the node is not held.
     #[inline(always)]
     pub(super) fn next_leaf(&self, position: u64) -> *const u8 {
