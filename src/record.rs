@@ -254,7 +254,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         }
     }
 
-    // Not inlined: what is raw needs none of its stack. What comes last is passed on in place.
+    // Not inlined: what is raw needs none of its stack. The sink comes first, and stays in the register that it comes in.
     #[inline(never)]
     fn decode(sink: &mut (impl TagSink + ?Sized), bytes: &[u8], host: &H) -> bool {
         match codec::decode_bytes::<P>(bytes, sink, true) {
