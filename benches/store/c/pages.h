@@ -26,8 +26,8 @@ struct page {
 	struct page *next, *previous;
 	unsigned int list;
 	unsigned int order;
-	/* Objects not on `free`. */
-	unsigned int used;
+	/* All its objects, and those not on `free`. */
+	unsigned int objects, used;
 };
 
 extern char *pages_begin;

@@ -124,7 +124,8 @@ static struct object *cut(struct cache *cache, unsigned int list, size_t size,
 	for (unsigned int page = 0; page < 1u << order; page++)
 		slab[page].slab = slab;
 	*slab = (struct page) {
-		.slab = slab, .owner = cache, .list = list, .order = order, .used = objects,
+		.slab = slab, .owner = cache, .list = list, .order = order,
+		.objects = objects, .used = objects,
 	};
 	if (construct)
 		memset(slab_begin(slab), 0, PAGE_BYTES << order);
@@ -221,10 +222,9 @@ static struct object *refill(struct cache *cache, unsigned int list, size_t size
 	if (!slab)
 		return cut(cache, list, size, construct);
 	unlink(slabs, slab);
-	for (free = slab->free; free; free = free->next)
-		slab->used++;
 	free = slab->free;
 	slab->free = NULL;
+	slab->used = slab->objects;
 	slabs->active = slab;
 	return free;
 }
