@@ -179,14 +179,15 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        let layout = Self::RAW_LAYOUT;
-        let payload = host.alloc(layout, flags).or_else(|| self.reserve.pop(host))?;
-        // SAFETY: memory of the host of this size, ours alone; `write_bytes` and all that
-        // follows initialise it.
-        unsafe { payload.write_bytes(0, layout.size()) };
-        // SAFETY: as above.
-        let bytes = unsafe { bytes_mut(payload, layout.size()) };
-        (0..P::WORDS).for_each(|i| bytes.set_word(i, source.word(i)));
+        let payload = host.alloc(Self::RAW_LAYOUT, flags).or_else(|| self.reserve.pop(host))?;
+        // Word by word: zeroes that the compiler sees no need for would be written first otherwise.
+        let words = payload.cast::<u64>();
+        for index in 0..P::WORDS {
+            // SAFETY: one of the words that the layout is of.
+            let place = unsafe { words.add(index) };
+            // SAFETY: memory of the host, ours alone, and aligned by the layout.
+            unsafe { place.write(source.word(index).to_le()) };
+        }
         Some(Record::of_payload(payload, RAW))
     }
 

@@ -368,7 +368,7 @@ impl<H: Host> Slabs<H> {
         let head = unsafe { slab.as_ref() };
         let (list, bytes) = (usize::from(head.list), head.object_bytes());
         // SAFETY: the object is the caller's, this many bytes.
-        unsafe { wipe(object, bytes) };
+        unsafe { wipe_object(object, bytes) };
         let Some(lock) = self.lists.0.get(list) else { return };
         let mut list = lock.lock(host);
         let was_full = head.is_full();
@@ -429,14 +429,41 @@ unsafe fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
     unsafe { NonNull::new_unchecked(slab) }.cast()
 }
 
-/// Zeroes memory that held tags, in a way that no optimiser leaves out because the
-/// memory is freed next.
+/// Zeroes an object that held tags. Most are short: for those no call is made that would branch on each length.
+///
+/// # Safety
+/// The caller owns `len` bytes at `object`, [`OBJECT_MIN`] at least.
+#[inline(always)]
+unsafe fn wipe_object(object: NonNull<u8>, len: usize) {
+    const WORD: usize = size_of::<u64>();
+    if len > 4 * WORD {
+        // SAFETY: the caller's bytes.
+        return unsafe { wipe(object, len) };
+    }
+    let last = len.wrapping_sub(WORD);
+    // Each begins a word or less behind the one before, and the last ends with the object.
+    for at in [0, last.min(WORD), last.saturating_sub(WORD), last] {
+        // SAFETY: from 0 to `last`, and a word from there on is the object's.
+        let word = unsafe { object.add(at) };
+        // SAFETY: as above; of any alignment.
+        unsafe { word.cast::<u64>().write_unaligned(0) };
+    }
+    keep_zeroes(object);
+}
+
+/// Zeroes memory that held tags.
 ///
 /// # Safety
 /// The caller owns `len` bytes at `memory`.
 pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
     // SAFETY: the caller's bytes.
     unsafe { memory.write_bytes(0, len) };
+    keep_zeroes(memory);
+}
+
+/// Sees to it that no optimiser leaves zeroes out because the memory is freed next.
+#[inline(always)]
+fn keep_zeroes(memory: NonNull<u8>) {
     // Assembly that may read the memory, for all that the compiler knows: the zeroes must be
     // there by now. Volatile stores would say the same, one word at a time.
     #[cfg(not(miri))]
@@ -444,4 +471,6 @@ pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
     unsafe {
         core::arch::asm!("/* {0} */", in(reg) memory.as_ptr(), options(nostack, preserves_flags));
     }
+    #[cfg(miri)]
+    let _ = memory;
 }

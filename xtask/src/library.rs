@@ -183,11 +183,17 @@ impl Library {
         // Hooks are called directly, not through pointers of the GOT: rustc does so unless
         // relocations are all read-only at start.
         let mut flags = vec!["-Crelro-level=off"];
-        // The target is made for machines whose MMU may be off, where words that are not
-        // aligned trap: each is read and written byte by byte. Linux has its MMU on, and its own
-        // C code is compiled so.
         if self.target.as_deref().is_some_and(|target| target.starts_with("aarch64")) {
+            // The target is made for machines whose MMU may be off, where words that are not
+            // aligned trap: each is read and written byte by byte. Linux has its MMU on, and its own
+            // C code is compiled so.
             flags.push("-Ctarget-feature=-strict-align");
+        }
+        if self.needs_mte() {
+            // A processor with MTE has all of Armv8.5: atomics of one instruction (FEAT_LSE, 8.1), not
+            // loops of exclusive accesses, and loads that acquire without waiting for the releasing
+            // stores before them (FEAT_LRCPC, 8.3).
+            flags.push("-Ctarget-feature=+lse,+rcpc");
         }
         let arch = self.target.as_deref().unwrap_or(std::env::consts::ARCH);
         if arch.starts_with("x86_64") {
@@ -196,6 +202,13 @@ impl Library {
             flags.push("-Cllvm-args=-align-loops=1");
         }
         flags
+    }
+
+    /// True if what is built runs on processors with MTE alone: its `tagmem` is `el1` (`build.rs`).
+    fn needs_mte(&self) -> bool {
+        let bare =
+            self.target.as_deref().is_some_and(|target| target.starts_with("aarch64-unknown-none"));
+        bare && std::env::var_os("MTESWAP_TAGMEM").is_none_or(|tagmem| tagmem != "shadow")
     }
 
     /// Links the Rust object partially: only what the exports reach, only they and the hooks
