@@ -46,6 +46,11 @@
 #define MTESWAP_ABI 1
 
 /*
+ * In mteswap_abi(): the library calls neither mteswap_host_enter() nor mteswap_host_exit().
+ */
+#define MTESWAP_ABI_NO_ENTER 128
+
+/*
  * The bit that says "tagged", for callers with a flags word of their own.
  */
 #define MTESWAP_PG_TAGGED 0
@@ -182,7 +187,9 @@ extern "C" {
  * of the library.
  *
  * Context: Any.
- * Return: MTESWAP_ABI << 8 | page shift.
+ * Return: MTESWAP_ABI << 8 | page shift, with MTESWAP_ABI_NO_ENTER from a library that was built
+ * for callers of whom none begins a call on a CPU where another is within one: tasks of a kernel
+ * without preemption, or threads, and no handler (cargo xtask lib --no-enter).
  */
 uint32_t mteswap_abi(void);
 

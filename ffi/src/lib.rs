@@ -52,6 +52,9 @@ use mteswap::tags::PageSize;
 /// break. See mteswap_abi().
 pub const MTESWAP_ABI: u32 = 1;
 
+/// In mteswap_abi(): the library calls neither mteswap_host_enter() nor mteswap_host_exit().
+pub const MTESWAP_ABI_NO_ENTER: u32 = 0x80;
+
 /// A swap entry: type << 58 | offset, as arm64's swp_entry_t.val. Types are 0 to 31,
 /// offsets 0 to 2^58 - 1; with bit 63 set it is none (TAG-15).
 pub type mteswap_entry_t = u64;
@@ -62,12 +65,15 @@ pub type mteswap_entry_t = u64;
 /// of the library.
 ///
 /// Context: Any.
-/// Return: MTESWAP_ABI << 8 | page shift.
+/// Return: MTESWAP_ABI << 8 | page shift, with MTESWAP_ABI_NO_ENTER from a library that was built
+/// for callers of whom none begins a call on a CPU where another is within one: tasks of a kernel
+/// without preemption, or threads, and no handler (cargo xtask lib --no-enter).
 #[unsafe(no_mangle)]
 pub extern "C" fn mteswap_abi() -> u32 {
     #[cfg(feature = "negative-control")]
     negative_control();
-    (MTESWAP_ABI << 8) | Page::SHIFT
+    let no_enter = if cfg!(feature = "no-enter") { MTESWAP_ABI_NO_ENTER } else { 0 };
+    (MTESWAP_ABI << 8) | no_enter | Page::SHIFT
 }
 
 /// One index that the compiler must check: a panic in an export's reach.

@@ -7,6 +7,7 @@
 #include <linux/init.h>
 #include <linux/printk.h>
 #include <linux/seq_file.h>
+#include <asm/cpufeature.h>
 #include <mteswap_linux.h>
 
 #undef pr_fmt
@@ -33,8 +34,12 @@ DEFINE_SHOW_ATTRIBUTE(stats);
 /* Before there is a device to swap to. */
 static int __init dropin_init(void)
 {
-	int ret = mteswap_store_create(&mteswap_linux_store);
+	int ret;
 
+	/* No page has tags, so no hook is called; nor does the object run everywhere. */
+	if (!system_supports_mte())
+		return 0;
+	ret = mteswap_store_create(&mteswap_linux_store);
 	if (ret) {
 		pr_err("no store (%d): tagged pages will not be swapped out\n", ret);
 		return ret;

@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// Page size: 12 (4 KiB), 14 (16 KiB) or 16 (64 KiB)
     #[arg(long, value_name = "SHIFT", default_value_t = 12)]
     page_shift: u32,
+    /// Call neither mteswap_host_enter() nor _exit(): for callers of whom none begins a call on a CPU
+    /// where another is within one (tasks of a kernel without preemption, threads; no handlers)
+    #[arg(long, conflicts_with = "prefix")]
+    no_enter: bool,
     /// Print what a C compiler needs, and nothing else, on stdout
     #[arg(long)]
     flags: bool,
@@ -49,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "flags"])]
     prefix: Option<PathBuf>,
     /// Install each page size and run a C program that pkg-config's flags have built
-    #[arg(long, conflicts_with_all = ["target", "flags", "prefix"])]
+    #[arg(long, conflicts_with_all = ["target", "no_enter", "flags", "prefix"])]
     check: bool,
 }
 
@@ -58,6 +62,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         return install::check();
     }
     let library = Library::new(args.target, args.page_shift)?;
+    let library = if args.no_enter { library.without_enter() } else { library };
     library.build()?;
     if let Some(prefix) = args.prefix {
         install::install(&library, &prefix)?;
@@ -76,30 +81,35 @@ pub(crate) fn run(args: Args) -> Result<()> {
 pub(crate) struct Library {
     target: Option<String>,
     shift: u32,
-    /// Features of `ffi`; for checks that must fail.
-    features: Option<&'static str>,
+    /// A feature of `ffi`.
+    feature: Option<&'static str>,
 }
 
 impl Library {
     pub(crate) fn new(target: Option<String>, shift: u32) -> Result<Self> {
         ensure!(PAGE_SHIFTS.contains(&shift), "no page size has a shift of {shift}: 12, 14 or 16");
-        Ok(Self { target, shift, features: None })
+        Ok(Self { target, shift, feature: None })
+    }
+
+    /// The library that calls neither of the hooks that keep a CPU to the caller.
+    pub(crate) fn without_enter(self) -> Self {
+        Self { feature: Some("no-enter"), ..self }
     }
 
     /// The library with a fault in it that checks must notice.
     pub(crate) fn with_fault(shift: u32) -> Self {
-        Self { target: None, shift, features: Some("negative-control") }
+        Self { target: None, shift, feature: Some("negative-control") }
     }
 
-    /// Where the library is built: `target/mteswap`, with the target and a page size other
-    /// than 4 KiB as folders below.
+    /// Where the library is built: `target/mteswap`, with the target, a page size other than 4 KiB
+    /// and a feature as folders below.
     pub(crate) fn dir(&self) -> PathBuf {
         let mut dir = run::root().join("target/mteswap");
         dir.extend(&self.target);
         if self.shift != PAGE_SHIFTS[0] {
             dir.push(format!("ps{}", self.shift));
         }
-        dir.extend(self.features);
+        dir.extend(self.feature);
         dir
     }
 
@@ -166,7 +176,7 @@ impl Library {
             .arg(root.join("ffi/Cargo.toml"))
             .arg("--target-dir")
             .arg(&dir)
-            .args(self.features.map(|features| format!("--features={features}")))
+            .args(self.feature.map(|feature| format!("--features={feature}")))
             .env("MTESWAP_PAGE_SHIFT", self.shift.to_string())
             .current_dir(&root)
             .stderr(Stdio::piped());

@@ -16,6 +16,8 @@ use crate::{
 
 /// What compilers call without being asked.
 const MEMORY: [&str; 4] = ["memcmp", "memcpy", "memmove", "memset"];
+/// The hooks that `cargo xtask lib --no-enter` leaves out.
+const NO_ENTER: [&str; 2] = ["mteswap_host_enter", "mteswap_host_exit"];
 /// The only function of the library that a panic ends in.
 const PANIC_HOOK: &str = "mteswap_host_panic";
 /// Bytes of code and constants that the library aims at.
@@ -48,7 +50,25 @@ pub(crate) fn run(args: Args) -> Result<()> {
             check_shared(&tools, &library)?;
         }
     }
+    check_without_enter(&tools, Library::new(args.target, PAGE_SHIFTS[0])?)?;
     check_the_check(&Toolchain::new(None)?)
+}
+
+/// Which hooks a library wants that leaves the CPU to its caller, and no other.
+fn check_without_enter(tools: &Toolchain, library: Library) -> Result<()> {
+    let wants = |library: &Library| -> Result<BTreeSet<String>> {
+        library.build()?;
+        Ok(Object::read(tools, &library.object())?.wants)
+    };
+    let mut all = wants(&library)?;
+    let library = library.without_enter();
+    for hook in NO_ENTER {
+        ensure!(all.remove(hook), "mteswap.o does not want {hook}");
+    }
+    let left = wants(&library)?;
+    same(&all, &left, "the mteswap.o that was built with --no-enter")?;
+    println!("with --no-enter: wants {}", left.into_iter().collect::<Vec<_>>().join(" "));
+    Ok(())
 }
 
 /// A library that can panic does not pass.

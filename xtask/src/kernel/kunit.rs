@@ -36,6 +36,8 @@ pub(super) const SHIFT: u32 = 12;
 const ARM64: &str = "aarch64-unknown-none-softfloat";
 /// The plain UML, from which others are made.
 const UM: &str = "um";
+/// What a configuration says that is for a library without two of the hooks.
+const NO_ENTER: &str = "CONFIG_MTESWAP_NO_ENTER=y";
 /// `check.c` says so once it has seen it.
 pub(super) const TAGS_ARE_TAGS: &str = "mteswap: each granule of a page has a tag of its own";
 /// Seconds that kunit.py gives UML.
@@ -168,12 +170,15 @@ impl Run<'_> {
         name: &str,
         rust: Option<&Tools>,
     ) -> Result<Kernel<'t>> {
-        let library = Library::new(None, SHIFT)?;
-        library.build()?;
-        let object = library.object();
         let config = run::root().join("kunit/configs").join(name).with_extension("kunitconfig");
         let asked = fs::read_to_string(&config)
             .with_context(|| format!("cannot read {}", config.display()))?;
+        let mut library = Library::new(None, SHIFT)?;
+        if asked.lines().any(|line| line == NO_ENTER) {
+            library = library.without_enter();
+        }
+        library.build()?;
+        let object = library.object();
         let mut kernel = Kernel::new(self.cache, tree, Arch::Um, name)?;
         if name != UM && rust.is_none() {
             kernel.begin_with(self.cache, UM)?;

@@ -82,8 +82,10 @@ static int __init mteswap_init(void)
 {
 	u32 wanted = MTESWAP_ABI << 8 | PAGE_SHIFT;
 
+	if (IS_ENABLED(CONFIG_MTESWAP_NO_ENTER))
+		wanted |= MTESWAP_ABI_NO_ENTER;
 	if (mteswap_abi() != wanted) {
-		pr_err("the object is %#x, this kernel wants %#x (ABI << 8 | page shift)\n",
+		pr_err("the object is %#x, this kernel wants %#x (ABI << 8 | no enter | page shift)\n",
 		       mteswap_abi(), wanted);
 		return -EINVAL;
 	}
