@@ -353,17 +353,27 @@ pub(super) fn changed(bits: u64) -> u64 {
     [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |changed, shift| changed ^ changed << shift)
 }
 
+/// Bits that change places with those so far above them. Two turns of four by four: of bits, and of groups of four.
+const SWAPS: [(u32, u64); 4] = [
+    (3, 0x0a0a_0a0a_0a0a_0a0a),
+    (6, 0x00cc_00cc_00cc_00cc),
+    (12, 0x0000_f0f0_0000_f0f0),
+    (24, 0x0000_0000_ff00_ff00),
+];
+
+fn swap(bits: u64, (by, those): (u32, u64)) -> u64 {
+    let differs = (bits ^ bits >> by) & those;
+    bits ^ differs ^ differs << by
+}
+
 /// The granules of four words, of which each group of four bits has those in the same place, one after the other.
 fn in_order(bits: u64) -> u64 {
-    // Two turns of four by four: of bits, and of groups of four.
-    let swap = |bits: u64, by: u32, those: u64| {
-        let differs = (bits ^ bits >> by) & those;
-        bits ^ differs ^ differs << by
-    };
-    let bits = swap(bits, 3, 0x0a0a_0a0a_0a0a_0a0a);
-    let bits = swap(bits, 6, 0x00cc_00cc_00cc_00cc);
-    let bits = swap(bits, 12, 0x0000_f0f0_0000_f0f0);
-    swap(bits, 24, 0x0000_0000_ff00_ff00)
+    SWAPS.into_iter().fold(bits, swap)
+}
+
+/// The other way round.
+pub(super) fn by_words(bits: u64) -> u64 {
+    SWAPS.into_iter().rev().fold(bits, swap)
 }
 
 #[cfg(test)]
@@ -376,6 +386,7 @@ mod tests {
         for granule in 0..GRANULES / QUARTERS {
             let (word, nibble) = (granule / GRANULES_PER_WORD, granule % GRANULES_PER_WORD);
             assert_eq!(in_order(1 << (nibble * 4 + word)), 1 << granule);
+            assert_eq!(by_words(1 << granule), 1 << (nibble * 4 + word));
         }
         assert_eq!(in_order(0x0123_4567_89ab_cdef).count_ones(), 32);
     }

@@ -37,17 +37,17 @@ impl Canvas {
         &mut self.words
     }
 
+    /// For many changes, one behind the other; there are none yet.
+    #[inline(always)]
+    pub(super) fn brush(&mut self) -> Brush<'_> {
+        Brush { words: self.words(), index: 0, word: 0 }
+    }
+
     /// Changes the tag by a [`pattern`] from granule `at` of the block on, below 256.
     #[inline(always)]
     pub(super) fn change(&mut self, at: usize, pattern: u64) {
-        self.change_at(at.wrapping_mul(4), pattern);
-    }
-
-    /// The same from bit `at` of the tags on, one that a granule begins with.
-    #[inline(always)]
-    pub(super) fn change_at(&mut self, at: usize, pattern: u64) {
-        let here = pattern << (at & 63);
-        let index = (at >> 6) % BLOCK_WORDS;
+        let here = pattern << (at.wrapping_mul(4) & 63);
+        let index = (at >> 4) % BLOCK_WORDS;
         // Both are there: there is one more than words.
         self.differ(index, here);
         // What differs in a part of this word does so in all of those behind it: the pattern without that part,
@@ -91,5 +91,39 @@ impl Canvas {
             put(base)
         }
         word ^ u64::from_le_bytes(*behind)
+    }
+}
+
+/// Puts changes of the tag down in order: what a word has by now is in a register, where many that follow one another would
+/// each wait for the one before to reach memory.
+pub(super) struct Brush<'a> {
+    words: &'a mut Words,
+    index: usize,
+    /// What changes within the word at `index`.
+    word: u64,
+}
+
+impl Brush<'_> {
+    /// Changes the tag by a [`pattern`] from bit `at` of the tags on, one that a granule begins with; not before the last.
+    #[inline(always)]
+    pub(super) fn change_at(&mut self, at: usize, pattern: u64) {
+        let others = if at >> 6 == self.index { self.word } else { 0 };
+        self.index = at >> 6;
+        self.word = others ^ pattern << (at & 63);
+        if let Some(place) = self.words.get_mut(self.index) {
+            *place = self.word.to_le_bytes();
+        }
+    }
+
+    /// Makes words of the changes.
+    #[inline(always)]
+    pub(super) fn finish(self) {
+        // What all granules change by from the words before; each word's last one has all of its changes.
+        let mut before = 0;
+        for place in self.words {
+            let changes = u64::from_le_bytes(*place);
+            *place = (changes ^ before).to_le_bytes();
+            before ^= pattern(changes >> 60);
+        }
     }
 }

@@ -5,7 +5,7 @@ use core::num::NonZero;
 use super::{
     ALL_GRANULES,
     bits::{Writer, bits_at, bytes_to},
-    block::{BITMAP, Block, LIST, QUARTERS, WORDS_OF_QUARTER, changed},
+    block::{BITMAP, Block, LIST, QUARTERS, WORDS_OF_QUARTER, by_words, changed},
     canvas::{Canvas, pattern},
     layout::Layout,
     nibbles::{NIBBLES, beside_zeroes},
@@ -238,9 +238,8 @@ fn decode_others(
     for (words, bits) in quarters.zip(bitmap.chunks_exact(size_of::<u64>())) {
         let changes = word_of(bits) | first;
         first = 0;
-        let mut tagged = changed(changes) ^ begun;
+        let tagged = changed(changes) ^ begun;
         let mut rest = changes & tagged;
-        let (mut word, mut index) = (0, 0);
         while rest != 0 {
             let change = held.next(|| {
                 let tags = packed::sixteen(bytes, at, parity);
@@ -250,35 +249,21 @@ fn decode_others(
                 changes
             });
             let granule = rest.trailing_zeros() as usize;
-            let others = if granule / GRANULES_PER_WORD == index { word } else { 0 };
-            index = granule / GRANULES_PER_WORD;
-            word = others ^ change << (granule.wrapping_mul(4) & 60);
-            if let Some(place) = words.get_mut(index) {
-                *place = word.to_le_bytes();
+            if let Some(place) = words.get_mut(granule / GRANULES_PER_WORD) {
+                let from_here = pattern(change) << (granule.wrapping_mul(4) & 60);
+                *place = (u64::from_le_bytes(*place) ^ from_here).to_le_bytes();
             }
             rest &= rest.wrapping_sub(1);
         }
         begun = 0u64.wrapping_sub(tagged >> 63);
+        let mut tagged = by_words(tagged);
         for word in words {
-            let mut tags = u64::from_le_bytes(*word);
-            for shift in [4, 8, 16, 32] {
-                tags ^= tags << shift;
-            }
-            *word = ((tags ^ fill) & granules(tagged as u16)).to_le_bytes();
+            let tags = u64::from_le_bytes(*word);
+            let lowest = tagged & ALL_GRANULES;
+            *word = ((tags ^ fill) & (lowest << 4).wrapping_sub(lowest)).to_le_bytes();
             fill ^= pattern(tags >> 60);
-            tagged >>= GRANULES_PER_WORD;
+            tagged >>= 1;
         }
     }
     bytes_to(bytes, at.wrapping_sub(packed::width(parity).wrapping_mul(held.left())))
-}
-
-/// Sixteen granules, each all ones where its bit is set.
-#[inline(always)]
-fn granules(bits: u16) -> u64 {
-    let bits = u64::from(bits);
-    let bits = (bits | bits << 24) & 0x0000_00ff_0000_00ff;
-    let bits = (bits | bits << 12) & 0x000f_000f_000f_000f;
-    let bits = (bits | bits << 6) & 0x0303_0303_0303_0303;
-    let bits = (bits | bits << 3) & ALL_GRANULES;
-    (bits << 4).wrapping_sub(bits)
 }

@@ -7,7 +7,7 @@ use super::{
         ALL_GRANULES,
         bits::{LANES, bits_at, bytes_to, numbers_at, put},
         block::{BLOCK_BYTES, GRANULES},
-        canvas::{Canvas, pattern},
+        canvas::{Brush, Canvas, pattern},
         nibbles::NIBBLES,
         packed,
     },
@@ -299,7 +299,7 @@ fn lay<const LOG: u32>(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usiz
 /// Paints a block of cells, run by run.
 #[inline(always)]
 fn paint(
-    canvas: &mut Canvas,
+    mut brush: Brush<'_>,
     head: Head,
     mut next: impl FnMut() -> Option<(Shape, u64)>,
 ) -> Option<()> {
@@ -311,16 +311,17 @@ fn paint(
     let mut tag = pattern(tag);
     // A cell is a granule long at least, so this ends.
     while begin < TAG_BITS {
-        canvas.change_at(begin, tag);
+        brush.change_at(begin, tag);
         if end >= TAG_BITS {
             break;
         }
-        canvas.change_at(end, tag);
+        brush.change_at(end, tag);
         let (shape, next_tag) = next()?;
         begin = end.wrapping_add(shape.zeroes().wrapping_mul(4));
         end = begin.wrapping_add(shape.others().wrapping_mul(4));
         tag = pattern(next_tag);
     }
+    brush.finish();
     Some(())
 }
 
@@ -332,25 +333,28 @@ fn decode_equal(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     let mut end = shape.len().wrapping_sub(head.skip()).wrapping_mul(4);
     let mut begin = end.saturating_sub(others);
     let mut at = head.cell_at(0);
-    loop {
+    let mut brush = canvas.brush();
+    'cells: loop {
         let mut tags = packed::sixteen(bytes, at, head.odd());
         at = at.wrapping_add(packed::width(head.odd()).wrapping_mul(NIBBLES));
         for _ in 0..NIBBLES {
             // A cell is a granule long at least, so this ends.
             if begin >= TAG_BITS {
-                return end_of_equal(bytes);
+                break 'cells;
             }
             let tag = pattern(tags & 15);
-            canvas.change_at(begin, tag);
+            brush.change_at(begin, tag);
             if end >= TAG_BITS {
-                return end_of_equal(bytes);
+                break 'cells;
             }
-            canvas.change_at(end, tag);
+            brush.change_at(end, tag);
             begin = end.wrapping_add(zeroes);
             end = begin.wrapping_add(others);
             tags >>= 4;
         }
     }
+    brush.finish();
+    end_of_equal(bytes)
 }
 
 /// Decodes cells of any shapes.
@@ -363,7 +367,7 @@ fn decode_long(canvas: &mut Canvas, bytes: &[u8]) -> Option<NonZero<usize>> {
     }
     let (bits, odd) = (head.number_bits(), head.odd());
     let (mut held, mut count) = (Held::default(), 0usize);
-    paint(canvas, head, || {
+    paint(canvas.brush(), head, || {
         let (number, tag) = held.next(|| {
             count = count.wrapping_add(LANES);
             eight(bytes, head.cell_at(count.wrapping_sub(LANES)), bits, odd)
