@@ -58,7 +58,8 @@ unsafe extern "C" {
     ///
     /// Switches preemption off, and interrupts where handlers call the library: until
     /// mteswap_host_exit(), nothing that does may run on this CPU. Nests. The place to tell
-    /// a lock checker that a lock is taken: the library's own lock words are invisible to it.
+    /// a lock checker that a lock is taken: the library's own lock words are invisible to it. A library
+    /// with MTESWAP_ABI_NO_ENTER calls neither this nor mteswap_host_exit().
     ///
     /// Return: What mteswap_host_exit() needs to undo it.
     pub(crate) fn mteswap_host_enter() -> c_ulong;
