@@ -200,9 +200,9 @@ impl Library {
             flags.push("-Ctarget-feature=-strict-align");
         }
         if self.needs_mte() {
-            // A processor with MTE has all of Armv8.5: atomics of one instruction (FEAT_LSE, 8.1), not
-            // loops of exclusive accesses, and loads that acquire without waiting for the releasing
-            // stores before them (FEAT_LRCPC, 8.3).
+            // A processor with MTE is of Armv8.4 or later, and has what came before: atomics of one
+            // instruction (FEAT_LSE, 8.1), not loops of exclusive accesses, and loads that acquire
+            // without waiting for the releasing stores before them (FEAT_LRCPC, 8.3).
             flags.push("-Ctarget-feature=+lse,+rcpc");
         }
         let arch = self.target.as_deref().unwrap_or(std::env::consts::ARCH);
