@@ -48,7 +48,7 @@
 /*
  * In mteswap_abi(): the library calls neither mteswap_host_enter() nor mteswap_host_exit().
  */
-#define MTESWAP_ABI_NO_ENTER 128
+#define MTESWAP_ABI_NO_ENTER 2147483648
 
 /*
  * The bit that says "tagged", for callers with a flags word of their own.
@@ -184,7 +184,8 @@ extern "C" {
  * mteswap_abi() - what the library was built as
  *
  * Differs from MTESWAP_ABI << 8 | MTESWAP_PAGE_SHIFT where the header in use is not that
- * of the library.
+ * of the library, and where the library is one for callers who keep a CPU to themselves:
+ * whoever links that adds MTESWAP_ABI_NO_ENTER.
  *
  * Context: Any.
  * Return: MTESWAP_ABI << 8 | page shift, with MTESWAP_ABI_NO_ENTER from a library that was built

@@ -25,7 +25,11 @@
 
 #include <mteswap.h>
 
-#ifndef __KERNEL__
+#ifdef __KERNEL__
+#include <asm/cpufeature.h>
+#define mteswap_linux_has_tags() system_supports_mte()
+#else
+#define mteswap_linux_has_tags() true
 /* In a kernel asm/mte.h and asm/pgtable.h declare them, for all to call. */
 static inline void *mte_allocate_tag_storage(void);
 static inline void mte_free_tag_storage(char *storage);
@@ -40,7 +44,7 @@ static inline void arch_swap_restore(swp_entry_t entry, struct folio *folio);
 /* Pages of a folio that one call of the library sees: their views stand on the stack. */
 #define MTESWAP_LINUX_BATCH 16
 
-/* Where the records are; the including program makes it. While it is NULL, nothing is saved. */
+/* Where the records are; the including program makes it. While it is NULL, tagged pages stay in memory. */
 extern struct mteswap_store *mteswap_linux_store;
 
 static inline struct mteswap_page mteswap_linux_page(struct page *page)
@@ -65,6 +69,19 @@ static inline size_t mteswap_linux_batch(struct folio *folio, size_t from,
 	for (i = 0; i < nr; i++)
 		pages[i] = mteswap_linux_page(folio_page(folio, from + i));
 	return nr;
+}
+
+/* Keeps the tags of pages whose slots begin with @first. */
+static inline int mteswap_linux_save(u64 first, size_t nr, const struct mteswap_page *pages)
+{
+	size_t i;
+
+	if (mteswap_linux_store)
+		return mteswap_prepare_to_swap(mteswap_linux_store, first, nr, pages);
+	for (i = 0; i < nr; i++)
+		if (mteswap_page_tagged_bit(pages[i].flags, pages[i].tagged_bit))
+			return -ENOMEM;
+	return 0;
 }
 
 /**
@@ -106,7 +123,7 @@ int mte_save_tags(struct page *page)
 {
 	struct mteswap_page view = mteswap_linux_page(page);
 
-	return mteswap_prepare_to_swap(mteswap_linux_store, page_swap_entry(page).val, 1, &view);
+	return mteswap_linux_save(page_swap_entry(page).val, 1, &view);
 }
 
 /**
@@ -164,9 +181,12 @@ int arch_prepare_to_swap(struct folio *folio)
 	size_t done, batch;
 	int err;
 
+	/* Called for every folio, and no page has tags. */
+	if (!mteswap_linux_has_tags())
+		return 0;
 	for (done = 0; done < nr; done += batch) {
 		batch = mteswap_linux_batch(folio, done, pages);
-		err = mteswap_prepare_to_swap(mteswap_linux_store, first + done, batch, pages);
+		err = mteswap_linux_save(first + done, batch, pages);
 		if (err) {
 			mteswap_invalidate_range(mteswap_linux_store, first, done);
 			return err;
@@ -188,6 +208,8 @@ void arch_swap_restore(swp_entry_t entry, struct folio *folio)
 	size_t nr = folio_nr_pages(folio);
 	size_t done, batch;
 
+	if (!mteswap_linux_has_tags())
+		return;
 	for (done = 0; done < nr; done += batch) {
 		batch = mteswap_linux_batch(folio, done, pages);
 		mteswap_swap_restore(mteswap_linux_store, entry.val + done, batch, pages);

@@ -37,6 +37,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
     const RAW_LAYOUT: Layout = {
         let layout = Layout::new::<P::Words>();
         assert!(layout.align() > SIZED, "room for the kind");
+        assert!(layout.size() == P::TAG_BYTES && layout.align() == align_of::<u64>(), "words");
         layout
     };
 

@@ -441,7 +441,8 @@ unsafe fn wipe_object(object: NonNull<u8>, len: usize) {
         return unsafe { wipe(object, len) };
     }
     let last = len.wrapping_sub(WORD);
-    // Each begins a word or less behind the one before, and the last ends with the object.
+    // The first begins with the object and the last ends with it; of those between them the one begins a word behind the first, the
+    // other a word before the last, or as far as there is room. So no byte is between two of them.
     for at in [0, last.min(WORD), last.saturating_sub(WORD), last] {
         // SAFETY: from 0 to `last`, and a word from there on is the object's.
         let word = unsafe { object.add(at) };

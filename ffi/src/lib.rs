@@ -53,7 +53,7 @@ use mteswap::tags::PageSize;
 pub const MTESWAP_ABI: u32 = 1;
 
 /// In mteswap_abi(): the library calls neither mteswap_host_enter() nor mteswap_host_exit().
-pub const MTESWAP_ABI_NO_ENTER: u32 = 0x80;
+pub const MTESWAP_ABI_NO_ENTER: u32 = 0x8000_0000;
 
 /// A swap entry: type << 58 | offset, as arm64's swp_entry_t.val. Types are 0 to 31,
 /// offsets 0 to 2^58 - 1; with bit 63 set it is none (TAG-15).
@@ -62,7 +62,8 @@ pub type mteswap_entry_t = u64;
 /// mteswap_abi() - what the library was built as
 ///
 /// Differs from MTESWAP_ABI << 8 | MTESWAP_PAGE_SHIFT where the header in use is not that
-/// of the library.
+/// of the library, and where the library is one for callers who keep a CPU to themselves:
+/// whoever links that adds MTESWAP_ABI_NO_ENTER.
 ///
 /// Context: Any.
 /// Return: MTESWAP_ABI << 8 | page shift, with MTESWAP_ABI_NO_ENTER from a library that was built

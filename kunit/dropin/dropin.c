@@ -36,7 +36,7 @@ static int __init dropin_init(void)
 {
 	int ret;
 
-	/* No page has tags, so no hook is called; nor does the object run everywhere. */
+	/* No page has tags; nor need the object, made for processors that have them, run here. */
 	if (!system_supports_mte())
 		return 0;
 	ret = mteswap_store_create(&mteswap_linux_store);

@@ -388,8 +388,10 @@ static void hook_1_without_a_store_tagged_pages_stay(struct kunit *test)
 	struct folio *plain = untagged_folio(test, 2, 8);
 
 	mteswap_linux_store = NULL;
-	KUNIT_EXPECT_LT(test, mte_save_tags(tagged->pages), 0);
-	KUNIT_EXPECT_LT(test, arch_prepare_to_swap(tagged), 0);
+	KUNIT_EXPECT_EQ(test, mte_save_tags(tagged->pages), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, arch_prepare_to_swap(tagged), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, mte_save_tags(plain->pages), 0);
+	KUNIT_EXPECT_EQ(test, arch_prepare_to_swap(plain), 0);
 	mte_restore_tags(plain->swap, plain->pages);
 	arch_swap_restore(plain->swap, plain);
 	mte_invalidate_tags(TYPE, 8);

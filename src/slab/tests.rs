@@ -179,6 +179,19 @@ fn every_class_fits_and_none_is_smaller_than_a_link() {
 }
 
 #[test]
+fn tag_12_an_object_of_any_length_is_wiped_whole() {
+    for len in (OBJECT_MIN..=FINE_MAX).step_by(FINE_STEP) {
+        let mut rig = Rig::new();
+        // One stays, so that the slab does.
+        (0..3).for_each(|_| rig.alloc(len));
+        rig.free_any();
+        rig.audit();
+        rig.free_any();
+        rig.audit();
+    }
+}
+
+#[test]
 fn tag_12_objects_dropped_together_are_wiped_and_freed_once() {
     let mut rig = Rig::new();
     for round in 0..200 {

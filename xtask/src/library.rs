@@ -34,6 +34,11 @@ pub(crate) const HOOKS: [&str; 8] = [
     "mteswap_host_warn",
 ];
 
+/// A processor with MTE is of Armv8.4 or later, and has what came before: atomics of one instruction
+/// (FEAT_LSE, 8.1), not loops of exclusive accesses, and loads that acquire without waiting for the
+/// releasing stores before them (FEAT_LRCPC, 8.3).
+const LSE: &str = "-Ctarget-feature=+lse,+rcpc";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Build for this Rust target, as aarch64-unknown-none-softfloat
@@ -57,12 +62,18 @@ pub(crate) struct Args {
     check: bool,
 }
 
+impl Args {
+    fn library(&self) -> Result<Library> {
+        let library = Library::new(self.target.clone(), self.page_shift)?;
+        Ok(if self.no_enter { library.without_enter() } else { library })
+    }
+}
+
 pub(crate) fn run(args: Args) -> Result<()> {
     if args.check {
         return install::check();
     }
-    let library = Library::new(args.target, args.page_shift)?;
-    let library = if args.no_enter { library.without_enter() } else { library };
+    let library = args.library()?;
     library.build()?;
     if let Some(prefix) = args.prefix {
         install::install(&library, &prefix)?;
@@ -200,10 +211,7 @@ impl Library {
             flags.push("-Ctarget-feature=-strict-align");
         }
         if self.needs_mte() {
-            // A processor with MTE is of Armv8.4 or later, and has what came before: atomics of one
-            // instruction (FEAT_LSE, 8.1), not loops of exclusive accesses, and loads that acquire
-            // without waiting for the releasing stores before them (FEAT_LRCPC, 8.3).
-            flags.push("-Ctarget-feature=+lse,+rcpc");
+            flags.push(LSE);
         }
         let arch = self.target.as_deref().unwrap_or(std::env::consts::ARCH);
         if arch.starts_with("x86_64") {
@@ -214,11 +222,9 @@ impl Library {
         flags
     }
 
-    /// True if what is built runs on processors with MTE alone: its `tagmem` is `el1` (`build.rs`).
-    fn needs_mte(&self) -> bool {
-        let bare =
-            self.target.as_deref().is_some_and(|target| target.starts_with("aarch64-unknown-none"));
-        bare && std::env::var_os("MTESWAP_TAGMEM").is_none_or(|tagmem| tagmem != "shadow")
+    /// True if what is built is for processors with MTE, as bare metal's is (`build.rs`).
+    pub(crate) fn needs_mte(&self) -> bool {
+        self.target.as_deref().is_some_and(|target| target.starts_with("aarch64-unknown-none"))
     }
 
     /// Links the Rust object partially: only what the exports reach, only they and the hooks
@@ -343,5 +349,38 @@ fn remove(file: &Path) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", file.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn options_choose_what_is_built_and_where() {
+        let library = |words: &str| {
+            let cli = Cli::try_parse_from(["lib"].into_iter().chain(words.split_whitespace()));
+            cli.map_err(|error| error.kind()).map(|cli| cli.args.library().unwrap())
+        };
+        let dir = |words| library(words).unwrap().dir();
+        let all = run::root().join("target/mteswap");
+        assert_eq!(dir(""), all);
+        assert_eq!(dir("--no-enter"), all.join("no-enter"));
+        assert_eq!(dir("--page-shift 14 --no-enter"), all.join("ps14/no-enter"));
+        assert_eq!(dir("--target aarch64-unknown-none"), all.join("aarch64-unknown-none"));
+        assert!(library("--no-enter --prefix /tmp").is_err());
+        assert_eq!(library("--no-enter").unwrap().feature, Some("no-enter"));
+
+        let lse = |words| library(words).unwrap().rustflags().contains(&LSE);
+        assert!(lse("--target aarch64-unknown-none-softfloat"));
+        assert!(!lse("--target aarch64-unknown-linux-gnu") && !lse(""));
     }
 }

@@ -4,7 +4,7 @@
 //! a memory function; and nothing of Rust's panic machinery is there, nor wanted. A build
 //! with one checked index too many shows that this notices.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -49,26 +49,71 @@ pub(crate) fn run(args: Args) -> Result<()> {
         if args.target.is_none() {
             check_shared(&tools, &library)?;
         }
+        if library.needs_mte() {
+            check_atomics(&tools, &library)?;
+        }
     }
-    check_without_enter(&tools, Library::new(args.target, PAGE_SHIFTS[0])?)?;
+    if args.target.is_none() {
+        check_without_enter(&tools)?;
+    }
     check_the_check(&Toolchain::new(None)?)
 }
 
-/// Which hooks a library wants that leaves the CPU to its caller, and no other.
-fn check_without_enter(tools: &Toolchain, library: Library) -> Result<()> {
+/// Atomics are single instructions, not loops of exclusive accesses, where the processor has them.
+fn check_atomics(tools: &Toolchain, library: &Library) -> Result<()> {
+    let object = library.object();
+    let listing =
+        run::output(tools.binutil("objdump").args(["-d", "--no-show-raw-insn"]).arg(&object))?;
+    let count = |those: &[&str]| {
+        let ops = listing.lines().filter_map(|line| line.split('\t').nth(1));
+        ops.filter(|op| those.iter().any(|start| op.starts_with(start))).count()
+    };
+    let loops = count(&["ldxr", "ldaxr", "stxr", "stlxr"]);
+    let (swaps, loads) = (count(&["cas"]), count(&["ldapr"]));
+    ensure!(
+        loops == 0 && swaps > 0 && loads > 0,
+        "{}: {loops} exclusive accesses, {swaps} compare-and-swaps, {loads} LDAPR",
+        object.display(),
+    );
+    Ok(())
+}
+
+/// Which hooks a library wants that leaves the CPU to its caller, and no other; and that it says so.
+fn check_without_enter(tools: &Toolchain) -> Result<()> {
+    let library = Library::new(None, PAGE_SHIFTS[0])?;
     let wants = |library: &Library| -> Result<BTreeSet<String>> {
         library.build()?;
         Ok(Object::read(tools, &library.object())?.wants)
     };
     let mut all = wants(&library)?;
+    check_abi(&library, "0")?;
     let library = library.without_enter();
     for hook in NO_ENTER {
         ensure!(all.remove(hook), "mteswap.o does not want {hook}");
     }
     let left = wants(&library)?;
     same(&all, &left, "the mteswap.o that was built with --no-enter")?;
+    check_abi(&library, "MTESWAP_ABI_NO_ENTER")?;
     println!("with --no-enter: wants {}", left.into_iter().collect::<Vec<_>>().join(" "));
     Ok(())
+}
+
+/// What mteswap_abi() says beside the interface's version and the page size, as the header has it.
+fn check_abi(library: &Library, more: &str) -> Result<()> {
+    let (source, program) = (library.dir().join("abi.c"), library.dir().join("abi"));
+    let wanted = format!("MTESWAP_ABI << 8 | MTESWAP_PAGE_SHIFT | {more}");
+    fs::write(
+        &source,
+        format!("#include <mteswap.h>\nint main(void) {{ return mteswap_abi() != ({wanted}); }}\n"),
+    )?;
+    run::run(
+        Command::new(library::compiler()?)
+            .arg(&source)
+            .args(library.flags())
+            .arg("-o")
+            .arg(&program),
+    )?;
+    run::run(&mut Command::new(&program)).with_context(|| format!("mteswap_abi() is not {wanted}"))
 }
 
 /// A library that can panic does not pass.

@@ -46,6 +46,11 @@ fn library(steps: &mut Steps) -> Result<()> {
     steps.command("header", Prints::Words, &mut verb(&["header", "--check"]));
     steps.command("symbols", Prints::Words, &mut verb(&["symbols"]));
     steps.command("stack", Prints::Words, &mut verb(&["stack"]));
+    steps.command(
+        "symbols, bare metal",
+        Prints::Words,
+        &mut verb(&["symbols", "--target", TARGET]),
+    );
     steps.command("memory", Prints::Words, &mut verb(&["memory"]));
     steps.check("pkg-config", install::check);
     steps.check("README", readme::check);
