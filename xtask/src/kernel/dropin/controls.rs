@@ -22,6 +22,8 @@ pub(crate) enum Control {
     LateRestore,
     /// Locks taken in two orders: PROVE_LOCKING must say so
     Invert,
+    /// A machine without MTE: its pages must go to swap and come back as ever
+    NoMte,
 }
 
 /// With restore and swap_free exchanged these fail: their swap-in goes through the swap cache
@@ -43,6 +45,7 @@ impl Control {
             Self::Lose => lose(machine, asked),
             Self::LateRestore => late_restore(machine),
             Self::Invert => invert(machine),
+            Self::NoMte => no_mte(machine),
         }
     }
 }
@@ -95,6 +98,9 @@ fn late_restore(machine: &Machine<'_>) -> Result<Counts> {
     Ok(Counts { passed: wanted.len(), ..Counts::default() })
 }
 
+/// `check.c` says so.
+const NO_MTE: &str = "mteswap: this machine has no MTE";
+
 const INVERT: &str = r#"
 echo "mteswap-guest: inverting"
 echo 1 > /sys/kernel/debug/mteswap/invert || exit 1
@@ -115,5 +121,39 @@ fn invert(machine: &Machine<'_>) -> Result<Counts> {
     let noticed = after.iter().find(|line| line.contains(circular));
     ensure!(noticed.is_some(), "lockdep did not notice locks taken in two orders; {log}");
     eprintln!("locks in two orders: lockdep noticed");
+    Ok(Counts { passed: 1, ..Counts::default() })
+}
+
+/// More than the machine's memory, in a file of its swap.
+const FILL: &str = r#"
+echo 512M > /sys/block/zram0/disksize && mkswap /dev/zram0 > /dev/null && swapon /dev/zram0 || exit 1
+mkdir /full && mount -t tmpfs -o size=400M none /full || exit 1
+text=$(cat /proc/cpuinfo /proc/interrupts)
+fill() { yes "$text" | head -c 320000000; }
+fill > /full/text || exit 1
+[ "$(fill | md5sum)" = "$(md5sum < /full/text)" ] || exit 1
+sed -n "s/^pswp/mteswap-guest: pswp/p" /proc/vmstat
+umount /full && swapoff /dev/zram0
+exit $?
+"#;
+
+fn no_mte(machine: &Machine<'_>) -> Result<Counts> {
+    let initrd = machine.initramfs(FILL)?;
+    let said = machine.boot("a machine without MTE", &initrd, 256, "arm64.nomte", |_, _| {})?;
+    let log = machine.console();
+    let log = log.display();
+    ensure!(said.status == 0, "pages did not come back as they were; {log}");
+    let splats = said.splats();
+    ensure!(splats.is_empty(), "the kernel complains: {}; {log}", splats[0]);
+    let without = said.lines.iter().any(|line| line.contains(NO_MTE));
+    ensure!(without, "the machine has MTE; {log}");
+    let pages = |direction: &str| {
+        let key = format!("mteswap-guest: pswp{direction} ");
+        let line = said.lines.iter().find_map(|line| line.strip_prefix(&key));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    let (gone, back) = (pages("out"), pages("in"));
+    eprintln!("without MTE: {gone} pages swapped out, {back} in");
+    ensure!(gone > 0 && back > 0, "nothing was swapped; {log}");
     Ok(Counts { passed: 1, ..Counts::default() })
 }
