@@ -76,6 +76,8 @@ impl<H: Host> Hints<H> {
     }
 
     /// Undoes an [`add`](Self::add): no leaf is under the node any more, and nobody else has it.
+    // Not inlined: what it works with would be kept on the stack of whoever takes a chain of nodes apart.
+    #[inline(never)]
     pub(super) fn forget(&self, position: u64, node: NonNull<Node<H>>) {
         // Release: see `add`. Acquire: so that who finds null below knows of all that these have done.
         let left = self.count(position, |count| count.wrapping_sub(1), Ordering::AcqRel);
