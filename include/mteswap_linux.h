@@ -44,7 +44,7 @@ static inline void arch_swap_restore(swp_entry_t entry, struct folio *folio);
 /* Pages of a folio that one call of the library sees: their views stand on the stack. */
 #define MTESWAP_LINUX_BATCH 16
 
-/* Where the records are; the including program makes it. Without one tagged pages stay in memory. */
+/* Where the records are; the including program makes it. Tagged pages stay without it. */
 extern struct mteswap_store *mteswap_linux_store;
 
 static inline struct mteswap_page mteswap_linux_page(struct page *page)
