@@ -86,3 +86,4 @@ pub mod tagmem;
 pub mod tags;
 #[cfg(test)]
 mod testing;
+mod wipe;

@@ -21,8 +21,9 @@ use crate::{
     index::Word,
     pool::Reserve,
     prefetch::{LINE, prefetch},
-    slab::{OBJECT_MAX, Slabs, head_of, wipe},
+    slab::{OBJECT_MAX, Slabs, head_of},
     tags::{PageSize, TAG_MASK, TagSink, TagSource},
+    wipe::wipe,
 };
 
 /// The memory of records.

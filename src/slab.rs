@@ -8,64 +8,36 @@
 //! to the host at once, all zero (TAG-12). Objects that go together are put together first
 //! ([`dropped`]).
 
+mod class;
 mod dropped;
+mod list;
 
 #[cfg(test)]
 mod tests;
 
 use core::{alloc::Layout, cell::Cell, ptr::NonNull};
 
-use intrusive_collections::{
-    Adapter, DefaultPointerOps, LinkedList, PointerOps, UnsafeRef, linked_list::LinkedListOps,
-};
-
+pub(crate) use class::OBJECT_MAX;
 pub(crate) use dropped::Dropped;
 
+use class::{CLASSES, FINE_STEP, OBJECT_MIN, class_bytes, class_of};
 use dropped::Tally;
+use list::List;
 
 use crate::{
     host::{AllocFlags, Guard, Host, Lock},
     lanes::{LANES, OwnLine, lane},
     sync::{AtomicUsize, Ordering},
+    wipe::{wipe, wipe_short},
 };
 
 /// Bytes of a slab, and its alignment: an object's slab is found by masking its address.
 /// A power of two below the page, so that a kernel's allocator fits it exactly.
 pub(crate) const SLAB_BYTES: usize = 1024;
-/// The largest object cut out of slabs.
-pub(crate) const OBJECT_MAX: usize = 256;
-/// The smallest. None that is asked for is smaller.
-const OBJECT_MIN: usize = 8;
-/// Bytes between two classes, up to and above [`FINE_MAX`].
-const FINE_STEP: usize = 4;
-const COARSE_STEP: usize = 16;
-const FINE_MAX: usize = 128;
-const FINE_CLASSES: usize = (FINE_MAX - OBJECT_MIN) / FINE_STEP + 1;
-const CLASSES: usize = FINE_CLASSES + (OBJECT_MAX - FINE_MAX) / COARSE_STEP;
-
 /// Lists from the classes of one lane to those of the next: with this many none shares a cache line with another
 /// lane's, whatever the size of a lock.
 const LANE: usize = CLASSES.next_multiple_of(8);
 const LISTS: usize = LANES * LANE;
-
-/// The class of objects of `len` bytes, 1 to [`OBJECT_MAX`].
-const fn class_of(len: usize) -> usize {
-    if len <= FINE_MAX {
-        len.saturating_sub(OBJECT_MIN).div_ceil(FINE_STEP)
-    } else {
-        len.saturating_sub(FINE_MAX).div_ceil(COARSE_STEP).wrapping_add(FINE_CLASSES - 1)
-    }
-}
-
-/// Bytes of an object of `class`.
-const fn class_bytes(class: usize) -> usize {
-    let number = class.wrapping_add(1);
-    if class < FINE_CLASSES {
-        class.wrapping_mul(FINE_STEP).wrapping_add(OBJECT_MIN)
-    } else {
-        number.wrapping_sub(FINE_CLASSES).wrapping_mul(COARSE_STEP).wrapping_add(FINE_MAX)
-    }
-}
 
 /// The head of a slab; its objects follow. Sizes and places are in words of 4 bytes.
 ///
@@ -153,116 +125,18 @@ impl Slab {
     }
 }
 
-/// Links in a slab's head.
-///
-/// `intrusive-collections`' own links panic where an element is pushed twice; here the
-/// invariant on full slabs says who is on the list.
-struct SlabLinks;
-
-// SAFETY: a slab is pushed when it gets its first spare object and removed when it
-// loses the last, both under its list's lock, so a link is free when acquired.
-unsafe impl intrusive_collections::LinkOps for SlabLinks {
-    type LinkPtr = NonNull<Slab>;
-
-    unsafe fn acquire_link(&mut self, _: Self::LinkPtr) -> bool {
-        true
-    }
-
-    unsafe fn release_link(&mut self, _: Self::LinkPtr) {}
-}
-
-// SAFETY: each getter returns what its setter stored last.
-unsafe impl LinkedListOps for SlabLinks {
-    unsafe fn next(&self, slab: NonNull<Slab>) -> Option<NonNull<Slab>> {
-        // SAFETY: slabs on a list are live; its lock is held.
-        unsafe { slab.as_ref() }.next.get()
-    }
-
-    unsafe fn prev(&self, slab: NonNull<Slab>) -> Option<NonNull<Slab>> {
-        // SAFETY: as in `next`.
-        unsafe { slab.as_ref() }.previous.get()
-    }
-
-    unsafe fn set_next(&mut self, slab: NonNull<Slab>, next: Option<NonNull<Slab>>) {
-        // SAFETY: as in `next`.
-        unsafe { slab.as_ref() }.next.set(next);
-    }
-
-    unsafe fn set_prev(&mut self, slab: NonNull<Slab>, previous: Option<NonNull<Slab>>) {
-        // SAFETY: as in `next`.
-        unsafe { slab.as_ref() }.previous.set(previous);
-    }
-}
-
-struct SlabAdapter {
-    links: SlabLinks,
-    pointers: DefaultPointerOps<UnsafeRef<Slab>>,
-}
-
-// SAFETY: the links stand in the slab's head, so both conversions are the identity.
-unsafe impl Adapter for SlabAdapter {
-    type LinkOps = SlabLinks;
-    type PointerOps = DefaultPointerOps<UnsafeRef<Slab>>;
-
-    unsafe fn get_value(
-        &self,
-        link: NonNull<Slab>,
-    ) -> *const <Self::PointerOps as PointerOps>::Value {
-        link.as_ptr()
-    }
-
-    unsafe fn get_link(
-        &self,
-        value: *const <Self::PointerOps as PointerOps>::Value,
-    ) -> NonNull<Slab> {
-        // SAFETY: the caller's pointer is valid, hence not null.
-        unsafe { NonNull::new_unchecked(value.cast_mut()) }
-    }
-
-    fn link_ops(&self) -> &SlabLinks {
-        &self.links
-    }
-
-    fn link_ops_mut(&mut self) -> &mut SlabLinks {
-        &mut self.links
-    }
-
-    fn pointer_ops(&self) -> &Self::PointerOps {
-        &self.pointers
-    }
-}
-
-/// The slabs of one class, in one lane, that have an object to spare.
-struct Class(LinkedList<SlabAdapter>);
-
-// SAFETY: a class owns the slabs on its list; nothing in them is tied to a thread.
-unsafe impl Send for Class {}
-
-impl Class {
-    const fn new() -> Self {
-        let adapter = SlabAdapter { links: SlabLinks, pointers: DefaultPointerOps::new() };
-        Self(LinkedList::new(adapter))
-    }
-
-    fn push(&mut self, slab: NonNull<Slab>) {
-        // SAFETY: the slab is live, and stays so while it is on the list: `Slabs::retire`
-        // takes it off before it gives it back.
-        self.0.push_front(unsafe { UnsafeRef::from_raw(slab.as_ptr()) });
-    }
-}
-
 /// Objects of 1 to [`OBJECT_MAX`] bytes.
 ///
 /// Locks: one a class and lane, held for a few dozen instructions and never together with
 /// another.
 pub(crate) struct Slabs<H: Host> {
-    lists: OwnLine<[Lock<H, Class>; LISTS]>,
+    lists: OwnLine<[Lock<H, List>; LISTS]>,
     held: AtomicUsize,
 }
 
 impl<H: Host> Slabs<H> {
     pub(crate) const fn new() -> Self {
-        let lists = OwnLine([const { Lock::new(Class::new()) }; LISTS]);
+        let lists = OwnLine([const { Lock::new(List::new()) }; LISTS]);
         Self { lists, held: AtomicUsize::new(0) }
     }
 
@@ -296,18 +170,19 @@ impl<H: Host> Slabs<H> {
         let object = unsafe { Slab::pop(slab) };
         // SAFETY: live, and only we know of it.
         if !unsafe { slab.as_ref() }.is_full() {
-            lock.lock(host).push(slab);
+            // SAFETY: as above; `retire` takes it off before it gives it back.
+            unsafe { lock.lock(host).push(slab) };
         }
         Some((object, bytes))
     }
 
-    fn pop_partial(class: &mut Class) -> Option<NonNull<u8>> {
-        let slab = class.0.front_mut().get_ptr()?;
-        // SAFETY: on the list, so live and not full; `class` is borrowed from its lock.
+    fn pop_partial(list: &mut List) -> Option<NonNull<u8>> {
+        let slab = list.first()?;
+        // SAFETY: on the list, so live and not full; `list` is borrowed from its lock.
         let object = unsafe { Slab::pop(slab) };
         // SAFETY: live.
         if unsafe { slab.as_ref() }.is_full() {
-            class.0.pop_front();
+            list.pop();
         }
         Some(object)
     }
@@ -368,7 +243,7 @@ impl<H: Host> Slabs<H> {
         let head = unsafe { slab.as_ref() };
         let (list, bytes) = (usize::from(head.list), head.object_bytes());
         // SAFETY: the object is the caller's, this many bytes.
-        unsafe { wipe_object(object, bytes) };
+        unsafe { wipe_short(object, bytes) };
         let Some(lock) = self.lists.0.get(list) else { return };
         let mut list = lock.lock(host);
         let was_full = head.is_full();
@@ -376,7 +251,8 @@ impl<H: Host> Slabs<H> {
         unsafe { Slab::push(slab, object) };
         if head.used.get() > 0 {
             if was_full {
-                list.push(slab);
+                // SAFETY: full slabs are on no list; `retire` takes it off before it gives it back.
+                unsafe { list.push(slab) };
             }
             return;
         }
@@ -392,13 +268,13 @@ impl<H: Host> Slabs<H> {
     unsafe fn retire(
         &self,
         host: &H,
-        mut list: Guard<'_, H, Class>,
+        mut list: Guard<'_, H, List>,
         slab: NonNull<Slab>,
         was_full: bool,
     ) {
         if !was_full {
             // SAFETY: not full until now, so it is on this list.
-            unsafe { list.0.cursor_mut_from_ptr(slab.as_ptr()) }.remove();
+            unsafe { list.remove(slab) };
         }
         drop(list);
         // SAFETY: no object is in use and no list leads here: the slab is ours alone.
@@ -427,51 +303,4 @@ unsafe fn slab_of(object: NonNull<u8>) -> NonNull<Slab> {
     // SAFETY: a slab lies at an aligned address and is no larger than that, so this takes off
     // how far the object is into it; and no slab lies at null.
     unsafe { NonNull::new_unchecked(slab) }.cast()
-}
-
-/// Zeroes an object that held tags. Most are short: for those no call is made that would branch on each length.
-///
-/// # Safety
-/// The caller owns `len` bytes at `object`, [`OBJECT_MIN`] at least.
-#[inline(always)]
-unsafe fn wipe_object(object: NonNull<u8>, len: usize) {
-    const WORD: usize = size_of::<u64>();
-    if len > 4 * WORD {
-        // SAFETY: the caller's bytes.
-        return unsafe { wipe(object, len) };
-    }
-    let last = len.wrapping_sub(WORD);
-    // The first begins with the object and the last ends with it; of those between them the one begins a word behind the first, the
-    // other a word before the last, or as far as there is room. So no byte is between two of them.
-    for at in [0, last.min(WORD), last.saturating_sub(WORD), last] {
-        // SAFETY: from 0 to `last`, and a word from there on is the object's.
-        let word = unsafe { object.add(at) };
-        // SAFETY: as above; of any alignment.
-        unsafe { word.cast::<u64>().write_unaligned(0) };
-    }
-    keep_zeroes(object);
-}
-
-/// Zeroes memory that held tags.
-///
-/// # Safety
-/// The caller owns `len` bytes at `memory`.
-pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
-    // SAFETY: the caller's bytes.
-    unsafe { memory.write_bytes(0, len) };
-    keep_zeroes(memory);
-}
-
-/// Sees to it that no optimiser leaves zeroes out because the memory is freed next.
-#[inline(always)]
-fn keep_zeroes(memory: NonNull<u8>) {
-    // Assembly that may read the memory, for all that the compiler knows: the zeroes must be
-    // there by now. Volatile stores would say the same, one word at a time.
-    #[cfg(not(miri))]
-    // SAFETY: it does nothing.
-    unsafe {
-        core::arch::asm!("/* {0} */", in(reg) memory.as_ptr(), options(nostack, preserves_flags));
-    }
-    #[cfg(miri)]
-    let _ = memory;
 }

@@ -6,10 +6,11 @@
 
 use core::ptr::NonNull;
 
-use super::{FINE_STEP, OBJECT_MIN, SLAB_BYTES, Slab, Slabs, slab_of, wipe};
+use super::{FINE_STEP, OBJECT_MIN, SLAB_BYTES, Slab, Slabs, slab_of};
 use crate::{
     host::Host,
     sync::{AtomicU16, Ordering, spin_loop},
+    wipe::wipe,
 };
 
 /// The objects of one slab that were dropped and are not wiped: how many, and the place of the
@@ -173,7 +174,8 @@ impl<H: Host> Slabs<H> {
             head.free.set(place);
         }
         if was_full {
-            list.push(slab);
+            // SAFETY: full slabs are on no list; `retire` takes it off before it gives it back.
+            unsafe { list.push(slab) };
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     vec::Vec,
 };
 
-use super::*;
+use super::{class::*, *};
 use crate::{
     host::{SpinLock, Warning},
     testing::TestHost,

@@ -1,0 +1,50 @@
+//! Zeroing memory that held tags (TAG-12).
+
+use core::ptr::NonNull;
+
+/// Zeroes memory that held tags.
+///
+/// # Safety
+/// The caller owns `len` bytes at `memory`.
+pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
+    // SAFETY: the caller's bytes.
+    unsafe { memory.write_bytes(0, len) };
+    keep_zeroes(memory);
+}
+
+/// The same of memory that is short mostly, and a word at least: for that no call is made that would branch on each length.
+///
+/// # Safety
+/// The caller owns `len` bytes at `memory`, 8 at least.
+#[inline(always)]
+pub(crate) unsafe fn wipe_short(memory: NonNull<u8>, len: usize) {
+    const WORD: usize = size_of::<u64>();
+    if len > 4 * WORD {
+        // SAFETY: the caller's bytes.
+        return unsafe { wipe(memory, len) };
+    }
+    let last = len.wrapping_sub(WORD);
+    // The first begins with the memory and the last ends with it; of those between them the one begins a word behind the first, the
+    // other a word before the last, or as far as there is room. So no byte is between two of them.
+    for at in [0, last.min(WORD), last.saturating_sub(WORD), last] {
+        // SAFETY: from 0 to `last`, and a word from there on is the caller's.
+        let word = unsafe { memory.add(at) };
+        // SAFETY: as above; of any alignment.
+        unsafe { word.cast::<u64>().write_unaligned(0) };
+    }
+    keep_zeroes(memory);
+}
+
+/// Sees to it that no optimiser leaves zeroes out because the memory is freed next.
+#[inline(always)]
+fn keep_zeroes(memory: NonNull<u8>) {
+    // Assembly that may read the memory, for all that the compiler knows: the zeroes must be
+    // there by now. Volatile stores would say the same, one word at a time.
+    #[cfg(not(miri))]
+    // SAFETY: it does nothing.
+    unsafe {
+        core::arch::asm!("/* {0} */", in(reg) memory.as_ptr(), options(nostack, preserves_flags));
+    }
+    #[cfg(miri)]
+    let _ = memory;
+}
