@@ -73,6 +73,7 @@ pub mod page;
 mod pool;
 mod prefetch;
 mod record;
+mod short;
 mod slab;
 pub mod store;
 #[cfg(feature = "stream")]

@@ -21,6 +21,7 @@ use crate::{
     index::Word,
     pool::Reserve,
     prefetch::{LINE, prefetch},
+    short::copy_short,
     slab::{OBJECT_MAX, Slabs, head_of},
     tags::{PageSize, TAG_MASK, TagSink, TagSource},
     wipe::wipe,
@@ -105,8 +106,8 @@ impl<H: Host, P: PageSize> Records<H, P> {
             Short::Inline(code) => Some(inline_record(code)),
             Short::List(few) => {
                 let (payload, size) = self.slabs.alloc(host, few.list_len(), flags)?;
-                // SAFETY: a fresh payload that is ours alone, all of it initialised.
-                few.write_list(unsafe { bytes_mut(payload, size) });
+                // SAFETY: a fresh payload that is ours alone, and a word at least, as the smallest object is.
+                unsafe { copy_short(few.list(), payload, size) };
                 Some(Record::of_payload(payload, SLAB))
             }
             Short::Raw => self.create_raw(host, source, flags),

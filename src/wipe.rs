@@ -2,6 +2,8 @@
 
 use core::ptr::NonNull;
 
+use crate::short::{self, SHORT_MAX};
+
 /// Zeroes memory that held tags.
 ///
 /// # Safety
@@ -12,22 +14,18 @@ pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
     keep_zeroes(memory);
 }
 
-/// The same of memory that is short mostly, and a word at least: for that no call is made that would branch on each length.
+/// The same of memory that is short mostly, and a word at least.
 ///
 /// # Safety
 /// The caller owns `len` bytes at `memory`, 8 at least.
 #[inline(always)]
 pub(crate) unsafe fn wipe_short(memory: NonNull<u8>, len: usize) {
-    const WORD: usize = size_of::<u64>();
-    if len > 4 * WORD {
+    if len > SHORT_MAX {
         // SAFETY: the caller's bytes.
         return unsafe { wipe(memory, len) };
     }
-    let last = len.wrapping_sub(WORD);
-    // The first begins with the memory and the last ends with it; of those between them the one begins a word behind the first, the
-    // other a word before the last, or as far as there is room. So no byte is between two of them.
-    for at in [0, last.min(WORD), last.saturating_sub(WORD), last] {
-        // SAFETY: from 0 to `last`, and a word from there on is the caller's.
+    for at in short::words(len) {
+        // SAFETY: a word from there on is the caller's.
         let word = unsafe { memory.add(at) };
         // SAFETY: as above; of any alignment.
         unsafe { word.cast::<u64>().write_unaligned(0) };

@@ -49,7 +49,7 @@ pub(crate) struct Few {
 pub(crate) enum Short<'a> {
     Inline(InlineCode),
     /// As a list ([`super::block`]).
-    List(&'a mut Few),
+    List(&'a Few),
     /// As they are: too little would be saved.
     Raw,
 }
@@ -277,7 +277,11 @@ impl Few {
         if (few.len() > UNORDERED || !all) && !few.is_irregular() {
             return None;
         }
-        Some(if all { Short::List(few) } else { Short::Raw })
+        if !all {
+            return Some(Short::Raw);
+        }
+        few.make_list();
+        Some(Short::List(few))
     }
 
     /// Bytes as a list.
@@ -287,16 +291,25 @@ impl Few {
         self.len().wrapping_add(tags).wrapping_add(HEAD)
     }
 
-    /// Writes as much of the list as fits `out`, and zeroes behind it, so far as three bytes.
+    /// Puts what a list has besides its boundaries where it has its place: no length is looked at but once.
+    // Long before it is copied: what reads words of what was just written in other pieces waits until that has reached the cache.
     #[inline(always)]
-    pub(crate) fn write_list(&mut self, out: &mut [u8]) {
-        // In one piece first, where each byte has its place: no length is looked at but once.
+    fn make_list(&mut self) {
         let (len, tags) = (self.len(), self.tags());
         let [first, _, rest @ ..] = &mut self.bytes;
         *first = LIST;
         if let Some(place) = rest.get_mut(len..).and_then(<[u8]>::first_chunk_mut) {
             *place = tags.to_le_bytes();
         }
+    }
+
+    /// The list, and zeroes behind it, three bytes at least.
+    pub(crate) fn list(&self) -> &[u8; ROOM] {
+        &self.bytes
+    }
+
+    /// Writes as much of the list as fits `out`, and zeroes behind it, so far as three bytes.
+    pub(crate) fn write_list(&self, out: &mut [u8]) {
         let len = out.len().min(ROOM);
         if let (Some(out), Some(bytes)) = (out.get_mut(..len), self.bytes.get(..len)) {
             out.copy_from_slice(bytes);
