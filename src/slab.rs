@@ -27,6 +27,7 @@ use list::List;
 use crate::{
     host::{AllocFlags, Guard, Host, Lock},
     lanes::{LANES, OwnLine, lane},
+    short::SHORT_MAX,
     sync::{AtomicUsize, Ordering},
     wipe::{wipe, wipe_short},
 };
@@ -161,10 +162,25 @@ impl<H: Host> Slabs<H> {
         }
         let list = lane(host).wrapping_mul(LANE).wrapping_add(class);
         let lock = self.lists.0.get(list)?;
-        let bytes = class_bytes(class);
-        if let Some(object) = Self::pop_partial(&mut lock.lock(host)) {
-            return Some((object, bytes));
+        let object = Self::pop_partial(&mut lock.lock(host));
+        match object {
+            Some(object) => Some((object, class_bytes(class))),
+            None => self.alloc_new(host, list, class, flags),
         }
+    }
+
+    /// [`alloc`](Self::alloc) where no slab of the list has an object to spare.
+    #[cold]
+    #[inline(never)]
+    fn alloc_new(
+        &self,
+        host: &H,
+        list: usize,
+        class: usize,
+        flags: AllocFlags,
+    ) -> Option<(NonNull<u8>, usize)> {
+        let lock = self.lists.0.get(list)?;
+        let bytes = class_bytes(class);
         let slab = self.new_slab(host, list, bytes, flags)?;
         // SAFETY: fresh, so not full, and nobody else knows of it.
         let object = unsafe { Slab::pop(slab) };
@@ -187,7 +203,7 @@ impl<H: Host> Slabs<H> {
         Some(object)
     }
 
-    #[cold]
+    #[inline]
     fn new_slab(
         &self,
         host: &H,
@@ -235,19 +251,49 @@ impl<H: Host> Slabs<H> {
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) of this allocator, was not freed, and is
     /// not used any more.
+    // What is seldom done is done by others, last: nothing is kept on the stack for it.
     #[inline(never)]
     pub(crate) unsafe fn free(&self, host: &H, object: NonNull<u8>) {
         // SAFETY: the caller's object lies in a slab.
         let slab = unsafe { slab_of(object) };
-        // SAFETY: a live object's slab is live; list and size never change.
-        let head = unsafe { slab.as_ref() };
-        let (list, bytes) = (usize::from(head.list), head.object_bytes());
+        // SAFETY: a live object's slab is live; its objects' size never changes.
+        let bytes = unsafe { slab.as_ref() }.object_bytes();
+        if bytes > SHORT_MAX {
+            // SAFETY: the caller's promise.
+            return unsafe { self.free_long(host, object) };
+        }
         // SAFETY: the object is the caller's, this many bytes.
         unsafe { wipe_short(object, bytes) };
-        let Some(lock) = self.lists.0.get(list) else { return };
+        // SAFETY: the caller's promise, and it is wiped.
+        unsafe { self.free_wiped(host, object) };
+    }
+
+    /// [`free`](Self::free) of what is not short.
+    ///
+    /// # Safety
+    /// As for `free`.
+    #[inline(never)]
+    unsafe fn free_long(&self, host: &H, object: NonNull<u8>) {
+        // SAFETY: the caller's object.
+        let bytes = unsafe { Self::size(object) };
+        // SAFETY: the object is the caller's, this many bytes.
+        unsafe { wipe(object, bytes) };
+        // SAFETY: the caller's promise, and it is wiped.
+        unsafe { self.free_wiped(host, object) };
+    }
+
+    /// # Safety
+    /// As for [`free`](Self::free); the object is all zero.
+    #[inline(always)]
+    unsafe fn free_wiped(&self, host: &H, object: NonNull<u8>) {
+        // SAFETY: the caller's object lies in a slab.
+        let slab = unsafe { slab_of(object) };
+        // SAFETY: a live object's slab is live; its list never changes.
+        let head = unsafe { slab.as_ref() };
+        let Some(lock) = self.lists.0.get(usize::from(head.list)) else { return };
         let mut list = lock.lock(host);
         let was_full = head.is_full();
-        // SAFETY: the object is the caller's, wiped above, and the lock is held.
+        // SAFETY: the object is the caller's, wiped, and the lock is held.
         unsafe { Slab::push(slab, object) };
         if head.used.get() > 0 {
             if was_full {
@@ -277,7 +323,15 @@ impl<H: Host> Slabs<H> {
             unsafe { list.remove(slab) };
         }
         drop(list);
-        // SAFETY: no object is in use and no list leads here: the slab is ours alone.
+        // SAFETY: no object is in use and no list leads here.
+        unsafe { self.give_back(host, slab) };
+    }
+
+    /// # Safety
+    /// The slab is the caller's alone.
+    #[inline(never)]
+    unsafe fn give_back(&self, host: &H, slab: NonNull<Slab>) {
+        // SAFETY: the caller's promise.
         unsafe { wipe(slab.cast(), SLAB_BYTES) };
         self.held.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: it came from `new_slab`, of this host, with this layout.
