@@ -105,8 +105,10 @@ impl<H: Host, P: PageSize> Records<H, P> {
         match Few::choose::<P>(source, &mut few)? {
             Short::Inline(code) => Some(inline_record(code)),
             Short::List(few) => {
-                let (payload, size) = self.slabs.alloc(host, few.list_len(), flags)?;
-                // SAFETY: a fresh payload that is ours alone, and a word at least, as the smallest object is.
+                let payload = self.slabs.alloc(host, few.list_len(), flags)?;
+                // SAFETY: a fresh payload that is ours alone.
+                let size = unsafe { Slabs::<H>::size(payload) };
+                // SAFETY: its bytes, a word at least, as the smallest object is.
                 unsafe { copy_short(few.list(), payload, size) };
                 Some(Record::of_payload(payload, SLAB))
             }
@@ -152,7 +154,9 @@ impl<H: Host, P: PageSize> Records<H, P> {
     #[inline(never)]
     fn alloc_encoded(&self, host: &H, len: usize, flags: AllocFlags) -> Option<NonNull<[u8]>> {
         let (payload, size) = if len <= OBJECT_MAX {
-            self.slabs.alloc(host, len, flags)?
+            let object = self.slabs.alloc(host, len, flags)?;
+            // SAFETY: a fresh one.
+            (object, unsafe { Slabs::<H>::size(object) })
         } else {
             Self::alloc_sized(host, len, flags)?
         };

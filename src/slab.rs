@@ -146,16 +146,11 @@ impl<H: Host> Slabs<H> {
         self.held.load(Ordering::Relaxed).saturating_mul(SLAB_BYTES)
     }
 
-    /// An object of at least `len` bytes, all zero and aligned to 4, and its exact size.
+    /// An object of at least `len` bytes, all zero and aligned to 4; [`size`](Self::size) says how many they are.
     /// `None` without memory, or for a `len` above [`OBJECT_MAX`].
     // Not inlined: the caller has an encoder on its stack.
     #[inline(never)]
-    pub(crate) fn alloc(
-        &self,
-        host: &H,
-        len: usize,
-        flags: AllocFlags,
-    ) -> Option<(NonNull<u8>, usize)> {
+    pub(crate) fn alloc(&self, host: &H, len: usize, flags: AllocFlags) -> Option<NonNull<u8>> {
         let class = class_of(len);
         if class >= CLASSES {
             return None;
@@ -164,13 +159,12 @@ impl<H: Host> Slabs<H> {
         let lock = self.lists.0.get(list)?;
         let object = Self::pop_partial(&mut lock.lock(host));
         match object {
-            Some(object) => Some((object, class_bytes(class))),
             None => self.alloc_new(host, list, class, flags),
+            object => object,
         }
     }
 
     /// [`alloc`](Self::alloc) where no slab of the list has an object to spare.
-    #[cold]
     #[inline(never)]
     fn alloc_new(
         &self,
@@ -178,10 +172,9 @@ impl<H: Host> Slabs<H> {
         list: usize,
         class: usize,
         flags: AllocFlags,
-    ) -> Option<(NonNull<u8>, usize)> {
+    ) -> Option<NonNull<u8>> {
         let lock = self.lists.0.get(list)?;
-        let bytes = class_bytes(class);
-        let slab = self.new_slab(host, list, bytes, flags)?;
+        let slab = self.new_slab(host, list, class_bytes(class), flags)?;
         // SAFETY: fresh, so not full, and nobody else knows of it.
         let object = unsafe { Slab::pop(slab) };
         // SAFETY: live, and only we know of it.
@@ -189,7 +182,7 @@ impl<H: Host> Slabs<H> {
             // SAFETY: as above; `retire` takes it off before it gives it back.
             unsafe { lock.lock(host).push(slab) };
         }
-        Some((object, bytes))
+        Some(object)
     }
 
     fn pop_partial(list: &mut List) -> Option<NonNull<u8>> {

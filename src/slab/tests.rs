@@ -93,7 +93,11 @@ impl Rig {
     }
 
     fn alloc(&mut self, len: usize) {
-        let (at, len) = self.slabs.alloc(&self.host, len, AllocFlags::empty()).unwrap();
+        let at = self.slabs.alloc(&self.host, len, AllocFlags::empty()).unwrap();
+        let wanted = len;
+        // SAFETY: just handed out.
+        let len = unsafe { Slabs::<Auditor>::size(at) };
+        assert!(len >= wanted);
         let value = 1 + self.random(255) as u8;
         let live = Live { at, len, value };
         assert!(live.bytes().iter().all(|byte| *byte == 0), "handed out as it was left");
@@ -315,9 +319,9 @@ fn threads_that_drop_from_the_same_slabs_leave_nothing() {
             scope.spawn(move || {
                 let mut dropped = Dropped::new();
                 for step in 0..4000usize {
-                    let (at, len) = slabs.alloc(&host, 24, AllocFlags::empty()).unwrap();
+                    let at = slabs.alloc(&host, 24, AllocFlags::empty()).unwrap();
                     // SAFETY: ours.
-                    unsafe { at.write_bytes(thread + 1, len) };
+                    unsafe { at.write_bytes(thread + 1, 24) };
                     // Any thread's, so that a slab's objects are dropped by several.
                     let other = {
                         let mut objects = objects.lock().unwrap();
@@ -382,8 +386,9 @@ fn tag_12_tag_13_threads_that_free_and_drop_each_others_objects() {
                     let class = below(3);
                     let pool = &pools[class];
                     if below(2) == 0 {
-                        let (at, len) =
+                        let at =
                             slabs.alloc(&host, [8, 24, 256][class], AllocFlags::empty()).unwrap();
+                        let len = [8, 24, 256][class];
                         let object = Live { at, len, value: 1 + below(255) as u8 };
                         assert!(bytes(&object).iter().all(|byte| *byte == 0), "all zero");
                         // SAFETY: ours, this many bytes.
