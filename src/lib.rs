@@ -69,11 +69,11 @@ mod index;
 pub mod kvm;
 mod lanes;
 mod opaque;
+mod overlap;
 pub mod page;
 mod pool;
 mod prefetch;
 mod record;
-mod short;
 mod slab;
 pub mod store;
 #[cfg(feature = "stream")]

@@ -19,9 +19,9 @@ use crate::{
     error::Result,
     host::{AllocFlags, Host, Warning},
     index::Word,
+    overlap,
     pool::Reserve,
     prefetch::{LINE, prefetch},
-    short::copy_short,
     slab::{OBJECT_MAX, Slabs, head_of},
     tags::{PageSize, TAG_MASK, TagSink, TagSource},
     wipe::wipe,
@@ -108,8 +108,8 @@ impl<H: Host, P: PageSize> Records<H, P> {
                 let payload = self.slabs.alloc(host, few.list_len(), flags)?;
                 // SAFETY: a fresh payload that is ours alone.
                 let size = unsafe { Slabs::<H>::size(payload) };
-                // SAFETY: its bytes, a word at least, as the smallest object is.
-                unsafe { copy_short(few.list(), payload, size) };
+                // SAFETY: its bytes, a word at least.
+                unsafe { overlap::copy(few.list(), payload, size) };
                 Some(Record::of_payload(payload, SLAB))
             }
             Short::Raw => self.create_raw(host, source, flags),

@@ -27,9 +27,9 @@ use list::List;
 use crate::{
     host::{AllocFlags, Guard, Host, Lock},
     lanes::{LANES, OwnLine, lane},
-    short::SHORT_MAX,
+    overlap,
     sync::{AtomicUsize, Ordering},
-    wipe::{wipe, wipe_short},
+    wipe::{wipe, wipe_few},
 };
 
 /// Bytes of a slab, and its alignment: an object's slab is found by masking its address.
@@ -146,7 +146,8 @@ impl<H: Host> Slabs<H> {
         self.held.load(Ordering::Relaxed).saturating_mul(SLAB_BYTES)
     }
 
-    /// An object of at least `len` bytes, all zero and aligned to 4; [`size`](Self::size) says how many they are.
+    /// An object of at least `len` bytes, all zero and aligned to 4; [`size`](Self::size) says how many they are, a word at
+    /// least.
     /// `None` without memory, or for a `len` above [`OBJECT_MAX`].
     // Not inlined: the caller has an encoder on its stack.
     #[inline(never)]
@@ -228,7 +229,7 @@ impl<H: Host> Slabs<H> {
         Some(slab)
     }
 
-    /// The exact size of an object.
+    /// The exact size of an object: a word at least.
     ///
     /// # Safety
     /// `object` came from [`alloc`](Self::alloc) and was not freed.
@@ -251,17 +252,17 @@ impl<H: Host> Slabs<H> {
         let slab = unsafe { slab_of(object) };
         // SAFETY: a live object's slab is live; its objects' size never changes.
         let bytes = unsafe { slab.as_ref() }.object_bytes();
-        if bytes > SHORT_MAX {
+        if bytes > overlap::MAX {
             // SAFETY: the caller's promise.
             return unsafe { self.free_long(host, object) };
         }
-        // SAFETY: the object is the caller's, this many bytes.
-        unsafe { wipe_short(object, bytes) };
+        // SAFETY: the object is the caller's, this many bytes, `OBJECT_MIN` at least.
+        unsafe { wipe_few(object, bytes) };
         // SAFETY: the caller's promise, and it is wiped.
         unsafe { self.free_wiped(host, object) };
     }
 
-    /// [`free`](Self::free) of what is not short.
+    /// [`free`](Self::free) of more than a few words.
     ///
     /// # Safety
     /// As for `free`.

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use crate::short::{self, SHORT_MAX};
+use crate::overlap;
 
 /// Zeroes memory that held tags.
 ///
@@ -14,18 +14,14 @@ pub(crate) unsafe fn wipe(memory: NonNull<u8>, len: usize) {
     keep_zeroes(memory);
 }
 
-/// The same of memory that is short mostly, and a word at least.
+/// The same of a few words, without a call.
 ///
 /// # Safety
-/// The caller owns `len` bytes at `memory`, 8 at least.
+/// The caller owns `len` bytes at `memory`, [`overlap::MIN`] to [`overlap::MAX`].
 #[inline(always)]
-pub(crate) unsafe fn wipe_short(memory: NonNull<u8>, len: usize) {
-    if len > SHORT_MAX {
-        // SAFETY: the caller's bytes.
-        return unsafe { wipe(memory, len) };
-    }
-    for at in short::words(len) {
-        // SAFETY: a word from there on is the caller's.
+pub(crate) unsafe fn wipe_few(memory: NonNull<u8>, len: usize) {
+    for at in overlap::offsets(len) {
+        // SAFETY: a word from there on is the caller's: `at + 8 <= len`.
         let word = unsafe { memory.add(at) };
         // SAFETY: as above; of any alignment.
         unsafe { word.cast::<u64>().write_unaligned(0) };

@@ -28,7 +28,7 @@ const HEAD: usize = 2;
 /// Room for a list and two words of tags, and for boundaries of one word too many; a power of two.
 const ROOM: usize = 64;
 const _: () = assert!(HEAD + BOUNDARIES + GRANULES_PER_WORD < ROOM);
-const _: () = assert!(HEAD + BOUNDARIES + size_of::<u128>() < ROOM);
+const _: () = assert!(HEAD + BOUNDARIES + size_of::<u128>() + 3 <= ROOM);
 
 /// Words of which it is asked together whether they are of one tag.
 const TOGETHER: usize = 16;
@@ -39,7 +39,8 @@ const LOOK: usize = 8;
 /// The runs of a page that has few of them.
 pub(crate) struct Few {
     /// [`HEAD`] bytes, the second of which says how many boundaries there are; then the granules where the tag changes, in
-    /// order, each in a byte; zeroes behind them. Of pages of more granules, two bytes each.
+    /// order, each in a byte; zeroes behind them. Of pages of more granules, two bytes each. Or a list of them, see
+    /// [`make_list`](Self::make_list).
     bytes: [u8; ROOM],
     /// The runs' tags, a nibble each; zeroes behind them.
     pub(super) tags: [u64; 2],
@@ -48,7 +49,7 @@ pub(crate) struct Few {
 /// How a page of few runs is kept.
 pub(crate) enum Short<'a> {
     Inline(InlineCode),
-    /// As a list ([`super::block`]).
+    /// As a list ([`super::block`]), which is made.
     List(&'a Few),
     /// As they are: too little would be saved.
     Raw,
@@ -291,8 +292,9 @@ impl Few {
         self.len().wrapping_add(tags).wrapping_add(HEAD)
     }
 
-    /// Puts what a list has besides its boundaries where it has its place: no length is looked at but once.
-    // Long before it is copied: what reads words of what was just written in other pieces waits until that has reached the cache.
+    /// Makes the bytes a list: its first one, and the tags behind the boundaries. [`starts`](Self::starts) is not asked any more.
+    // Before memory is asked for: what reads words of what was just written in smaller pieces has to wait until that is in the
+    // cache. By the time of the copy it is.
     #[inline(always)]
     fn make_list(&mut self) {
         let (len, tags) = (self.len(), self.tags());
@@ -303,12 +305,12 @@ impl Few {
         }
     }
 
-    /// The list, and zeroes behind it, three bytes at least.
+    /// The list, and zeroes behind it: what is left of a payload, whose sizes are four bytes apart, three at the most.
     pub(crate) fn list(&self) -> &[u8; ROOM] {
         &self.bytes
     }
 
-    /// Writes as much of the list as fits `out`, and zeroes behind it, so far as three bytes.
+    /// Writes as much of the list as fits `out`, and zeroes behind it where there is room, as [`list`](Self::list) has them.
     pub(crate) fn write_list(&self, out: &mut [u8]) {
         let len = out.len().min(ROOM);
         if let (Some(out), Some(bytes)) = (out.get_mut(..len), self.bytes.get(..len)) {

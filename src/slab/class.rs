@@ -1,9 +1,12 @@
 //! The sizes of objects: classes four bytes apart, above [`FINE_MAX`] sixteen.
 
+use crate::overlap;
+
 /// The largest object cut out of slabs.
 pub(crate) const OBJECT_MAX: usize = 256;
 /// The smallest. None that is asked for is smaller.
 pub(super) const OBJECT_MIN: usize = 8;
+const _: () = assert!(OBJECT_MIN >= overlap::MIN);
 /// Bytes between two classes, up to and above [`FINE_MAX`].
 pub(super) const FINE_STEP: usize = 4;
 pub(super) const COARSE_STEP: usize = 16;

@@ -80,6 +80,42 @@ fn tag_2_tag_4_tag_5_tag_7_tag_8_save_restore_invalidate_at_every_page_size() {
     every_rule_of_one_page::<Page64K>();
 }
 
+/// A page of runs that touch, at places in no order: what is kept of it is a list, of 10 to 49 bytes with 6 to 32 runs.
+fn touching(runs: u64, seed: u64) -> [u64; 16] {
+    let mut random = seed;
+    let mut begins = [false; 256];
+    while begins.iter().filter(|begins| **begins).count() < runs as usize - 1 {
+        random = (random ^ random >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
+        begins[(random >> 32) as usize % 255 + 1] = true;
+    }
+    let mut tag = 1 + seed % 15;
+    let mut words = [0; 16];
+    for (granule, begins) in begins.into_iter().enumerate() {
+        // 1 to 15, and never the same again.
+        tag = if begins { tag % 15 + 1 } else { tag };
+        words[granule / 16] |= tag << (granule % 16 * 4);
+    }
+    words
+}
+
+#[test]
+fn tag_2_lists_of_every_length_come_back_whole_beside_one_another() {
+    let store = TagStore::<_, Page4K>::new(TestHost::new());
+    let page = |number: u64| touching(6 + number % 27, number + 1);
+    for round in 0..2 {
+        // Replaced in the second round, so that memory is used that was used.
+        for number in 0..810 {
+            store.save(entry(1, number), &page(number + round), SLEEP).unwrap();
+        }
+        for number in 0..810 {
+            assert_eq!(restored(&store, entry(1, number)).unwrap(), page(number + round));
+        }
+    }
+    let stats = store.stats();
+    assert_eq!(stats.inline_entries, 0);
+    assert!(stats.payload_bytes < 810 * 64, "lists, not pages as they are");
+}
+
 #[test]
 fn tag_5_tag_13_what_was_found_is_restored_whole_or_not_at_all() {
     let store = TagStore::<_, Page4K>::new(TestHost::new());
