@@ -84,6 +84,9 @@ pub(crate) struct Args {
     /// Fewer entries and rounds: shows that it runs, not how fast
     #[arg(long, conflicts_with_all = ["write", "count", "memory"])]
     quick: bool,
+    /// Memory in pages of 4 KiB, where a kernel's lies in blocks of 2 MiB and more
+    #[arg(long, conflicts_with_all = ["arch", "write"])]
+    small_pages: bool,
     /// Put the tables into docs/performance.md, samples and pictures beside it
     #[arg(long)]
     write: bool,
@@ -135,7 +138,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
             report
         }
         None => {
-            let mut report = Report::new(machine(&source.version)?);
+            let line = machine(&source.version)?;
+            let small = args.small_pages || !has_large_pages();
+            let timed = !args.count && !args.memory;
+            let memory = if small { "4 KiB" } else { "2 MiB" };
+            let line = if timed { format!("{line} Memory in pages of {memory}.") } else { line };
+            let mut report = Report::new(line);
             in_process(&args, &source, &mut report, &mut gates)?;
             report
         }
@@ -158,7 +166,8 @@ fn in_process(
     report: &mut Report,
     gates: &mut Vec<(gate::Gate, String)>,
 ) -> Result<()> {
-    let bench = Bench { program: build(&source.dir)?, quick: args.quick };
+    let bench =
+        Bench { program: build(&source.dir)?, quick: args.quick, small_pages: args.small_pages };
     if args.memory {
         let samples = bench.samples("memory", &[])?;
         report.show("memory", samples.clone(), table::memory)?;
@@ -201,6 +210,7 @@ const MAPS: &str = "MTESWAP_TAG_MAPS";
 struct Bench {
     program: PathBuf,
     quick: bool,
+    small_pages: bool,
 }
 
 impl Bench {
@@ -220,6 +230,12 @@ impl Bench {
                 command.args(["--entries", "16777216"]);
             }
             _ => {}
+        }
+        if self.small_pages {
+            command.arg("--small-pages");
+        } else {
+            // What other stores have from glibc, too.
+            command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
         }
         if !pages.is_empty() {
             command.arg("--pages").arg(pages.join(","));
@@ -242,6 +258,12 @@ fn build(tree: &Path) -> Result<PathBuf> {
     )?;
     step.done();
     Ok(target.join("release/store-bench"))
+}
+
+/// True if Linux gives large pages to who asks for some, as the bench does.
+fn has_large_pages() -> bool {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    enabled.is_ok_and(|modes| !modes.contains("[never]"))
 }
 
 /// What the figures depend on, in one line.

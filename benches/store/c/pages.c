@@ -8,6 +8,7 @@
 
 /* Of addresses: what is not touched takes no memory. */
 #define ALL ((size_t)32 << 30)
+#define PAGES_BYTES (ALL / PAGE_BYTES * sizeof(struct page))
 
 char *pages_begin;
 struct page *pages;
@@ -26,13 +27,30 @@ static void *reserve(size_t bytes)
 	return at;
 }
 
+/*
+ * In large pages where Linux has some to give: a kernel's own memory, and its struct pages, lie in
+ * blocks of 2 MiB and more (x86-64; on arm64 it depends), and what a walk over tables of 4 KiB
+ * pages takes is no part of its stores. Advice: without, pages are small.
+ */
+static void advise(int advice)
+{
+	(void)madvise(pages_begin, ALL, advice);
+	(void)madvise(pages, PAGES_BYTES, advice);
+}
+
+void pages_keep_small(void)
+{
+	advise(MADV_NOHUGEPAGE);
+}
+
 __attribute__((constructor)) static void pages_reserve(void)
 {
 	const size_t largest = (size_t)PAGE_BYTES << (ORDERS - 1);
 	uintptr_t begin = (uintptr_t)reserve(ALL + largest);
 
 	pages_begin = (char *)((begin + largest - 1) & ~(uintptr_t)(largest - 1));
-	pages = reserve(ALL / PAGE_BYTES * sizeof(*pages));
+	pages = reserve(PAGES_BYTES);
+	advise(MADV_HUGEPAGE);
 }
 
 struct page *pages_alloc(unsigned int order)

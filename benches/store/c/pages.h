@@ -33,6 +33,9 @@ struct page {
 extern char *pages_begin;
 extern struct page *pages;
 
+/* Has all memory in pages of 4 KiB; before any is used. */
+void pages_keep_small(void);
+
 /* Pages that were never used, zero, and aligned to what they are together. */
 struct page *pages_alloc(unsigned int order);
 

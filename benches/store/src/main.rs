@@ -36,6 +36,9 @@ struct Cli {
     /// These alone, where they are timed.
     #[arg(long, global = true, value_delimiter = ',', default_values_t = [Class::OneTag, Class::Mixture, Class::Random, Class::Real])]
     pages: Vec<Class>,
+    /// Memory in pages of 4 KiB, where a kernel's lies in blocks of 2 MiB and more.
+    #[arg(long, global = true)]
+    small_pages: bool,
 }
 
 #[derive(Subcommand)]
@@ -72,7 +75,10 @@ impl Depth {
 }
 
 fn main() -> Result<()> {
-    let Cli { what, entries, rounds, pages: classes } = Cli::parse();
+    let Cli { what, entries, rounds, pages: classes, small_pages } = Cli::parse();
+    if small_pages {
+        stores::keep_pages_small();
+    }
     let ours = Ours::new();
     match what {
         What::Time => {
