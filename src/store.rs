@@ -271,6 +271,8 @@ impl<H: Host, P: PageSize> TagStore<H, P> {
     ///
     /// # Contexts
     /// Any; allocates nothing, does not sleep.
+    // Inlined always, as `save` and `restore` are.
+    #[inline(always)]
     pub fn invalidate(&self, entry: SwapEntry) {
         if !self.index.take_known(entry, |word| self.release(word)) {
             self.walk_and_invalidate(entry);
