@@ -15,7 +15,7 @@ use word::{
 };
 
 use crate::{
-    codec::{self, Encoder, Few, Form, InlineCode, Short},
+    codec::{self, Encoder, Few, Form, Glance, InlineCode, Short},
     error::Result,
     host::{AllocFlags, Host, Warning},
     index::Word,
@@ -90,7 +90,13 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        self.create_short(host, source, flags).or_else(|| self.create_coded(host, source, flags))
+        match Few::glance::<P>(source) {
+            Glance::Raw => self.create_raw(host, source, flags),
+            Glance::Long => self.create_coded(host, source, flags),
+            Glance::Unknown => self
+                .create_short(host, source, flags)
+                .or_else(|| self.create_coded(host, source, flags)),
+        }
     }
 
     /// A record of a page whose form a short look tells. `None` for others, and without memory.
@@ -102,7 +108,7 @@ impl<H: Host, P: PageSize> Records<H, P> {
         flags: AllocFlags,
     ) -> Option<Record> {
         let mut few = Few::new();
-        match Few::choose::<P>(source, &mut few)? {
+        match Few::look::<P>(source, &mut few)? {
             Short::Inline(code) => Some(inline_record(code)),
             Short::List(few) => {
                 let payload = self.slabs.alloc(host, few.list_len(), flags)?;

@@ -55,6 +55,15 @@ pub(crate) enum Short<'a> {
     Raw,
 }
 
+/// What a page's first word tells.
+pub(crate) enum Glance {
+    /// That it is kept as it is.
+    Raw,
+    /// That it has more than a few runs, none of which touch.
+    Long,
+    Unknown,
+}
+
 /// The tag of a page that has no other, as most have one.
 #[inline(always)]
 pub(crate) fn one_tag<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Option<u64> {
@@ -241,6 +250,27 @@ fn alternate(tags: u128) -> bool {
 }
 
 impl Few {
+    /// What the first word tells of a page of more than one tag.
+    #[inline(always)]
+    pub(crate) fn glance<P: PageSize>(source: &(impl TagSource + ?Sized)) -> Glance {
+        let word = source.word(0);
+        let tag = word & 15;
+        if P::SHIFT != 12 || word == word.rotate_left(4) {
+            return Glance::Unknown;
+        }
+        let starts = nonzero_granules(word ^ (word << 4 | tag));
+        let tagged = nonzero_granules(word);
+        let touching = starts & tagged & tagged << 4;
+        // A run of one granule that touches the one before: no cell is so short.
+        if touching & starts >> 4 != 0 && has_more_runs(source, 0, BOUNDARIES + 1) {
+            return Glance::Raw;
+        }
+        if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
+            return Glance::Long;
+        }
+        Glance::Unknown
+    }
+
     /// The form of a page of few runs, or of runs in no order of which many of the bytes would be kept.
     /// `None` for others, and for those that may be shorter as cells than as a list: every other run of
     /// tag 0, or a page of several blocks. The runs come to `few`, which has none yet.
@@ -249,20 +279,19 @@ impl Few {
         source: &(impl TagSource + ?Sized),
         few: &'a mut Self,
     ) -> Option<Short<'a>> {
-        let word = source.word(0);
-        let tag = word & 15;
-        if P::SHIFT == 12 && word != word.rotate_left(4) {
-            let starts = nonzero_granules(word ^ (word << 4 | tag));
-            let tagged = nonzero_granules(word);
-            let touching = starts & tagged & tagged << 4;
-            // A run of one granule that touches the one before: no cell is so short.
-            if touching & starts >> 4 != 0 && has_more_runs(source, 0, BOUNDARIES + 1) {
-                return Some(Short::Raw);
-            }
-            if touching == 0 && starts.wrapping_mul(ALL_GRANULES) >> 60 > FIRST {
-                return None;
-            }
+        match Self::glance::<P>(source) {
+            Glance::Raw => Some(Short::Raw),
+            Glance::Long => None,
+            Glance::Unknown => Self::look::<P>(source, few),
         }
+    }
+
+    /// The same of a page of which a [`glance`](Self::glance) told nothing.
+    #[inline(always)]
+    pub(crate) fn look<'a, P: PageSize>(
+        source: &(impl TagSource + ?Sized),
+        few: &'a mut Self,
+    ) -> Option<Short<'a>> {
         let reach = few.read::<P>(source);
         let all = reach == Reach::All;
         if all {

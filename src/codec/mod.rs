@@ -27,7 +27,7 @@ mod starts;
 mod tests;
 mod wire;
 
-pub(crate) use few::{Few, Short, one_tag};
+pub(crate) use few::{Few, Glance, Short, one_tag};
 pub(crate) use inline::{InlineCode, decode_inline};
 pub use wire::{decode, encode, encoded_max};
 
