@@ -84,9 +84,9 @@ pub(crate) struct Args {
     /// Fewer entries and rounds: shows that it runs, not how fast
     #[arg(long, conflicts_with_all = ["write", "count", "memory"])]
     quick: bool,
-    /// Memory in pages of 4 KiB, where a kernel's lies in blocks of 2 MiB and more
+    /// Memory in pages of 2 MiB, as a kernel's on x86-64; without, of 4 KiB, as on arm64
     #[arg(long, conflicts_with_all = ["arch", "write"])]
-    small_pages: bool,
+    large_pages: bool,
     /// Put the tables into docs/performance.md, samples and pictures beside it
     #[arg(long)]
     write: bool,
@@ -139,11 +139,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
         }
         None => {
             let line = machine(&source.version)?;
-            let small = args.small_pages || !has_large_pages();
-            let timed = !args.count && !args.memory;
-            let memory = if small { "4 KiB" } else { "2 MiB" };
-            let line = if timed { format!("{line} Memory in pages of {memory}.") } else { line };
-            let mut report = Report::new(line);
+            ensure!(
+                !args.large_pages || has_large_pages(),
+                "--large-pages: there are none while {LARGE_PAGES} says never"
+            );
+            let memory = if args.large_pages { " Memory in pages of 2 MiB." } else { "" };
+            let mut report = Report::new(line + memory);
             in_process(&args, &source, &mut report, &mut gates)?;
             report
         }
@@ -167,7 +168,7 @@ fn in_process(
     gates: &mut Vec<(gate::Gate, String)>,
 ) -> Result<()> {
     let bench =
-        Bench { program: build(&source.dir)?, quick: args.quick, small_pages: args.small_pages };
+        Bench { program: build(&source.dir)?, quick: args.quick, large_pages: args.large_pages };
     if args.memory {
         let samples = bench.samples("memory", &[])?;
         report.show("memory", samples.clone(), table::memory)?;
@@ -210,7 +211,7 @@ const MAPS: &str = "MTESWAP_TAG_MAPS";
 struct Bench {
     program: PathBuf,
     quick: bool,
-    small_pages: bool,
+    large_pages: bool,
 }
 
 impl Bench {
@@ -231,11 +232,9 @@ impl Bench {
             }
             _ => {}
         }
-        if self.small_pages {
-            command.arg("--small-pages");
-        } else {
+        if self.large_pages {
             // What other stores have from glibc, too.
-            command.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
+            command.arg("--large-pages").env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
         }
         if !pages.is_empty() {
             command.arg("--pages").arg(pages.join(","));
@@ -260,9 +259,12 @@ fn build(tree: &Path) -> Result<PathBuf> {
     Ok(target.join("release/store-bench"))
 }
 
-/// True if Linux gives large pages to who asks for some, as the bench does.
+/// Says to whom Linux gives large pages.
+const LARGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// True if Linux gives large pages to who asks for some.
 fn has_large_pages() -> bool {
-    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    let enabled = fs::read_to_string(LARGE_PAGES);
     enabled.is_ok_and(|modes| !modes.contains("[never]"))
 }
 

@@ -27,20 +27,11 @@ static void *reserve(size_t bytes)
 	return at;
 }
 
-/*
- * In large pages where Linux has some to give: a kernel's own memory, and its struct pages, lie in
- * blocks of 2 MiB and more (x86-64; on arm64 it depends), and what a walk over tables of 4 KiB
- * pages takes is no part of its stores. Advice: without, pages are small.
- */
-static void advise(int advice)
+void pages_make_large(void)
 {
-	(void)madvise(pages_begin, ALL, advice);
-	(void)madvise(pages, PAGES_BYTES, advice);
-}
-
-void pages_keep_small(void)
-{
-	advise(MADV_NOHUGEPAGE);
+	/* Advice: where Linux has none to give pages stay small. */
+	(void)madvise(pages_begin, ALL, MADV_HUGEPAGE);
+	(void)madvise(pages, PAGES_BYTES, MADV_HUGEPAGE);
 }
 
 __attribute__((constructor)) static void pages_reserve(void)
@@ -50,7 +41,6 @@ __attribute__((constructor)) static void pages_reserve(void)
 
 	pages_begin = (char *)((begin + largest - 1) & ~(uintptr_t)(largest - 1));
 	pages = reserve(PAGES_BYTES);
-	advise(MADV_HUGEPAGE);
 }
 
 struct page *pages_alloc(unsigned int order)

@@ -33,8 +33,8 @@ struct page {
 extern char *pages_begin;
 extern struct page *pages;
 
-/* Has all memory in pages of 4 KiB; before any is used. */
-void pages_keep_small(void);
+/* Has all memory in large pages, if Linux has some; before any is used. */
+void pages_make_large(void);
 
 /* Pages that were never used, zero, and aligned to what they are together. */
 struct page *pages_alloc(unsigned int order);

@@ -36,9 +36,9 @@ struct Cli {
     /// These alone, where they are timed.
     #[arg(long, global = true, value_delimiter = ',', default_values_t = [Class::OneTag, Class::Mixture, Class::Random, Class::Real])]
     pages: Vec<Class>,
-    /// Memory in pages of 4 KiB, where a kernel's lies in blocks of 2 MiB and more.
+    /// Memory in pages of 2 MiB, as a kernel's on x86-64, if Linux has some to give.
     #[arg(long, global = true)]
-    small_pages: bool,
+    large_pages: bool,
 }
 
 #[derive(Subcommand)]
@@ -75,9 +75,9 @@ impl Depth {
 }
 
 fn main() -> Result<()> {
-    let Cli { what, entries, rounds, pages: classes, small_pages } = Cli::parse();
-    if small_pages {
-        stores::keep_pages_small();
+    let Cli { what, entries, rounds, pages: classes, large_pages } = Cli::parse();
+    if large_pages {
+        stores::make_pages_large();
     }
     let ours = Ours::new();
     match what {

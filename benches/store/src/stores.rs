@@ -52,7 +52,7 @@ mod c {
         pub(super) fn slab_use_processor(processor: c_uint);
         pub(super) safe fn slab_live() -> i64;
         pub(super) fn slab_keep_order_of_frees();
-        pub(super) safe fn pages_keep_small();
+        pub(super) safe fn pages_make_large();
         pub(super) fn kernel_save(entry: u64, tags: *const u64) -> i32;
         pub(super) fn kernel_restore(entry: u64, tags: *mut u64) -> bool;
         pub(super) safe fn kernel_invalidate(entry: u64);
@@ -72,9 +72,9 @@ pub(crate) fn keep_order_of_frees() {
     unsafe { c::slab_keep_order_of_frees() }
 }
 
-/// Has all memory of that allocator in pages of 4 KiB. To be called before any store is used; later on it is too late for some.
-pub(crate) fn keep_pages_small() {
-    c::pages_keep_small();
+/// Has all memory of that allocator in large pages. To be called before any store is used: later on it is too late for some.
+pub(crate) fn make_pages_large() {
+    c::pages_make_large();
 }
 
 thread_local! {
