@@ -90,13 +90,13 @@ impl<H: Host, P: PageSize> Records<H, P> {
         source: &(impl TagSource + ?Sized),
         flags: AllocFlags,
     ) -> Option<Record> {
-        match Few::glance::<P>(source) {
+        let record = match Few::glance::<P>(source) {
             Glance::Raw => self.create_raw(host, source, flags),
-            Glance::Long => self.create_coded(host, source, flags),
-            Glance::Unknown => self
-                .create_short(host, source, flags)
-                .or_else(|| self.create_coded(host, source, flags)),
-        }
+            Glance::Long => None,
+            Glance::Unknown => self.create_short(host, source, flags),
+        };
+        // What found no memory may be shorter in another form.
+        record.or_else(|| self.create_coded(host, source, flags))
     }
 
     /// A record of a page whose form a short look tells. `None` for others, and without memory.

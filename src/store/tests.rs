@@ -117,6 +117,34 @@ fn tag_2_lists_of_every_length_come_back_whole_beside_one_another() {
 }
 
 #[test]
+fn tag_3_what_is_kept_raw_is_coded_where_there_is_room_for_that_alone() {
+    let host = TestHost::new();
+    let store = TagStore::<_, Page4K>::new(host.clone());
+    // Bitmaps, as every other run is of tag 0: their slabs have objects to spare.
+    for runs in (60..110).step_by(2) {
+        let mut words = touching(runs, runs);
+        let mut before = (0, false);
+        for granule in 0..256 {
+            let tag = words[granule / 16] >> (granule % 16 * 4) & 15;
+            before = (tag, if tag == before.0 { before.1 } else { !before.1 });
+            if before.1 {
+                words[granule / 16] &= !(15 << (granule % 16 * 4));
+            }
+        }
+        store.save(entry(1, runs), &words, SLEEP).unwrap();
+    }
+    host.fail_after(0);
+    for seed in 0..40 {
+        let page = touching(41, seed);
+        store.save(entry(1, 0), &page, AllocFlags::empty()).unwrap();
+        assert_eq!(restored(&store, entry(1, 0)).unwrap(), page, "{seed}");
+    }
+    let random = tags::<Page4K>(2);
+    assert_eq!(store.save(entry(1, 0), &random, AllocFlags::empty()), Err(Error::NoMemory));
+    assert_eq!(restored(&store, entry(1, 0)).unwrap(), touching(41, 39));
+}
+
+#[test]
 fn tag_5_tag_13_what_was_found_is_restored_whole_or_not_at_all() {
     let store = TagStore::<_, Page4K>::new(TestHost::new());
     assert!(store.find(entry(1, 0)).is_none());
